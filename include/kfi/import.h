@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kfi: adopt live verbs objects as kfi objects, for the time a verbs ULP is under way to kfi.
+ *
+ * Provided by kfi_verbs.ko. Every user must be gone when the port is complete.
+ *
+ * What is imported stays the ULP's: kfi takes no ownership, changes neither qp_context nor an event handler, and
+ * destroys nothing. The ULP keeps the verbs object alive until it has un-imported it, and stops posting before that.
+ * Raw verbs and kfi operations may be mixed on one queue pair and complete through one completion queue, since both
+ * complete through an ib_cqe. Device removal is the ULP's own business: there is no -ENODEV on an imported endpoint.
+ */
+#ifndef _KFI_IMPORT_H
+#define _KFI_IMPORT_H
+
+#include <kfi/kfi.h>
+#include <rdma/ib_verbs.h>
+#include <rdma/rdma_cm.h>
+
+/**
+ * kfi_domain_import() - view a protection domain as a kfi domain
+ * @pd: the ULP's
+ *
+ * Context: Process.
+ * Return: domain with one reference, for kfi_domain_put(); ERR_PTR(-ENODEV) when kfi does not know the device,
+ * ERR_PTR(-ENOMEM).
+ */
+struct kfi_domain *kfi_domain_import(struct ib_pd *pd);
+
+/**
+ * kfi_ep_import() - view a queue pair as an endpoint
+ * @domain: from kfi_domain_import() of the queue pair's protection domain
+ * @id: its rdma_cm_id, or NULL; kept for kfi_ep_addr() only
+ * @qp: created by the ULP
+ * @priv: kept in kfi_ep.priv
+ *
+ * With a shared receive queue the endpoint of a completion is found by its queue pair.
+ *
+ * Context: Process.
+ * Return: the endpoint, for kfi_ep_unimport(); ERR_PTR(-EINVAL) when @qp is not of @domain, ERR_PTR(-ENOMEM).
+ */
+struct kfi_ep *kfi_ep_import(struct kfi_domain *domain, struct rdma_cm_id *id, struct ib_qp *qp, void *priv);
+
+/**
+ * kfi_ep_unimport() - end the view
+ * @ep: from kfi_ep_import()
+ *
+ * The queue pair is drained or destroyed: no completion is outstanding.
+ *
+ * Context: Process.
+ */
+void kfi_ep_unimport(struct kfi_ep *ep);
+
+/**
+ * kfi_cq_import() - view a completion queue as a kfi one
+ * @domain: an imported domain
+ * @cq: the ULP's
+ *
+ * Context: Process. Return: the queue, for kfi_cq_free(), which leaves @cq alone; ERR_PTR(-ENOMEM).
+ */
+struct kfi_cq *kfi_cq_import(struct kfi_domain *domain, struct ib_cq *cq);
+
+/**
+ * kfi_mr_import() - view a memory region as a kfi one
+ * @domain: an imported domain
+ * @mr: the ULP's
+ *
+ * Context: Process. Return: the region, for kfi_mr_free(), which leaves @mr alone; ERR_PTR(-ENOMEM).
+ */
+struct kfi_mr *kfi_mr_import(struct kfi_domain *domain, struct ib_mr *mr);
+
+/**
+ * kfi_ctx_cqe() - make a raw work request complete as a kfi operation
+ * @ctx: context, done set
+ * @ep: imported endpoint
+ *
+ * Context: Any. Return: what to put in wr_cqe.
+ */
+struct ib_cqe *kfi_ctx_cqe(struct kfi_ctx *ctx, struct kfi_ep *ep);
+
+/**
+ * kfi_op_native() - put a chain of raw work requests into a chain of kfi operations
+ * @op: filled in
+ * @first: head of the chain; its last element's next is overwritten by the post
+ *
+ * Context: Any.
+ */
+static inline void kfi_op_native(struct kfi_op *op, struct ib_send_wr *first)
+{
+	kfi_op_init(op, KFI_OP_NATIVE, NULL, NULL, 0, 0);
+	op->priv[0] = (unsigned long)first;
+}
+
+/**
+ * kfi_cq_native() - the verbs object behind a completion queue
+ * @cq: of the verbs provider
+ *
+ * Context: Any. Return: the queue; NULL when it belongs to another provider or its device is gone.
+ */
+struct ib_cq *kfi_cq_native(struct kfi_cq *cq);
+
+/**
+ * kfi_ep_native() - the queue pair behind an endpoint
+ * @ep: of the verbs provider
+ *
+ * Context: Any. Return: the queue pair; NULL when it belongs to another provider or its device is gone.
+ */
+struct ib_qp *kfi_ep_native(struct kfi_ep *ep);
+
+#endif /* _KFI_IMPORT_H */

@@ -1,0 +1,992 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kfi: kernel fabric interface, the API for consumers.
+ *
+ * One interface through which kernel code moves messages and remote memory, whatever carries them.
+ * Documentation/kfi/api.rst is the guide; lifetimes.rst, locking.rst and removal.rst are the contract.
+ *
+ * Context codes used below:
+ *   Process   process context, may sleep
+ *   Any       any context, hardirq with interrupts off included; neither sleeps nor allocates
+ */
+#ifndef _KFI_KFI_H
+#define _KFI_KFI_H
+
+#include <linux/bvec.h>
+#include <linux/dma-direction.h>
+#include <linux/err.h>
+#include <linux/list.h>
+#include <linux/scatterlist.h>
+#include <linux/socket.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+struct kfi_client;
+struct kfi_comp;
+struct kfi_cq;
+struct kfi_ctx;
+struct kfi_device;
+struct kfi_domain;
+struct kfi_ep;
+struct kfi_event;
+struct kfi_info;
+struct kfi_mr;
+struct kfi_op;
+struct kfi_pep;
+struct kfi_rma;
+struct kfi_rx;
+struct kfi_srx;
+struct module;
+struct net;
+
+#define KFI_NAME_MAX		64
+/* What every provider carries in each direction; see kfi_device_attr.max_private_data. */
+#define KFI_PRIVATE_DATA_MIN	56
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Completions                                                                                     */
+
+/**
+ * enum kfi_opcode - what an operation does, and what a completion reports
+ * @KFI_OP_SEND: message into a receive that the peer has posted
+ * @KFI_OP_SEND_WITH_IMM: the same, with 32 bits of immediate data (kfi_op.data, host byte order)
+ * @KFI_OP_SEND_WITH_INV: the same, invalidating the peer's key kfi_op.data
+ * @KFI_OP_WRITE: RMA write to kfi_op.raddr, kfi_op.rkey
+ * @KFI_OP_WRITE_WITH_IMM: the same, and the peer gets a receive completion with the immediate data
+ * @KFI_OP_READ: RMA read from kfi_op.raddr, kfi_op.rkey
+ * @KFI_OP_NOP: takes its place in the order of operations and completes; moves nothing
+ * @KFI_OP_MR_REG: makes kfi_op.mr, mapped before, usable with a new key; see kfi_op_mr_reg()
+ * @KFI_OP_MR_INV: ends the use of the key kfi_op.data; see kfi_op_mr_inv()
+ * @KFI_OP_NATIVE: a chain in the provider's own form; made by kfi_rma_op() and import.h only
+ * @KFI_OP_RECV: only in completions: a receive was filled
+ * @KFI_OP_RECV_WRITE_IMM: only in completions: the peer's KFI_OP_WRITE_WITH_IMM used up a receive
+ */
+enum kfi_opcode {
+	KFI_OP_SEND		= 0,
+	KFI_OP_SEND_WITH_IMM	= 1,
+	KFI_OP_SEND_WITH_INV	= 2,
+	KFI_OP_WRITE		= 3,
+	KFI_OP_WRITE_WITH_IMM	= 4,
+	KFI_OP_READ		= 5,
+	KFI_OP_NOP		= 6,
+	KFI_OP_MR_REG		= 7,
+	KFI_OP_MR_INV		= 8,
+	KFI_OP_NATIVE		= 9,
+	KFI_OP_RECV		= 128,
+	KFI_OP_RECV_WRITE_IMM	= 129,
+};
+
+/* kfi_op.flags */
+#define KFI_OP_SIGNALED		0x01	/* complete through the CQ on success too */
+#define KFI_OP_FENCE		0x02	/* start after earlier RMA reads of this endpoint are done */
+#define KFI_OP_FLAGS_ALL	(KFI_OP_SIGNALED | KFI_OP_FENCE)
+
+/* kfi_comp.flags */
+#define KFI_COMP_IMM		0x01	/* data is the peer's immediate data, host byte order */
+#define KFI_COMP_INV		0x02	/* data is the local key that the peer invalidated */
+
+/**
+ * struct kfi_comp - what a completion callback is told
+ * @ctx: the context the operation or receive was posted with
+ * @ep: the endpoint it was posted to; for a shared receive the endpoint the message came in on
+ * @status: 0, or a negative errno that means the same on every provider:
+ *	-ECANCELED flushed, never executed or outcome unknown;
+ *	-EMSGSIZE message longer than the receive; -EFAULT local memory or key refused;
+ *	-EACCES remote key, range or permission refused; -ETIMEDOUT peer does not answer;
+ *	-EREMOTEIO peer reported another error; -ENOBUFS peer posted no receive;
+ *	-EIO anything else
+ * @opcode: enum kfi_opcode; undefined unless @status is 0
+ * @flags: KFI_COMP_*; 0 unless @status is 0
+ * @len: bytes received; undefined unless @status is 0 and this is a receive
+ * @data: immediate data or invalidated key, as @flags say
+ * @prov_err: the provider's own error code (enum ib_wc_status over verbs), for messages
+ *
+ * Valid during the callback only.
+ */
+struct kfi_comp {
+	struct kfi_ctx	*ctx;
+	struct kfi_ep	*ep;
+	int		status;
+	u16		opcode;
+	u16		flags;
+	u32		len;
+	u32		data;
+	u32		prov_err;
+};
+
+/**
+ * typedef kfi_done_fn - completion callback
+ * @ctx: what was posted; container_of() leads to the consumer's own structure
+ * @comp: the outcome
+ *
+ * Called once for each accepted signaled operation and each receive, and for each accepted unsignaled operation
+ * that fails. Never called from inside a post. Callbacks of one CQ do not run concurrently, apart from
+ * kfi_cq_poll() and kfi_ep_drain() on a KFI_POLL_DIRECT queue, which the consumer serialises itself.
+ *
+ * Context: that of the CQ, see enum kfi_poll. May post. Must not close, free or drain anything.
+ */
+typedef void (*kfi_done_fn)(struct kfi_ctx *ctx, struct kfi_comp *comp);
+
+/**
+ * struct kfi_ctx - embedded in what the consumer posts, leads back to it
+ * @prov_done: the provider's; aliases ib_cqe.done, so that native work requests and kfi operations can share a CQ
+ * @done: set by the consumer before each post
+ * @ep: set by the provider at post
+ *
+ * Belongs to the provider from the post until the callback. An unsignaled operation's context may be shared.
+ */
+struct kfi_ctx {
+	void		*prov_done;
+	kfi_done_fn	done;
+	struct kfi_ep	*ep;
+};
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Operations                                                                                      */
+
+/**
+ * struct kfi_sge - one piece of local memory; the layout of struct ib_sge
+ * @addr: DMA address from kfi_dma_map_*(), or an address within a registered kfi_mr
+ * @length: bytes
+ * @lkey: kfi_domain.local_dma_lkey, or kfi_mr.lkey
+ */
+struct kfi_sge {
+	u64	addr;
+	u32	length;
+	u32	lkey;
+};
+
+/**
+ * struct kfi_op - one operation, or a link of a chain of them
+ * @next: next operation of the chain, or NULL
+ * @ctx: completion context; NULL only for an unsignaled operation whose failure nobody needs to hear of
+ * @sgl: local memory, @nsge elements
+ * @nsge: number of elements
+ * @opcode: enum kfi_opcode
+ * @flags: KFI_OP_SIGNALED, KFI_OP_FENCE; others are refused with -EOPNOTSUPP
+ * @data: immediate data or key to invalidate
+ * @raddr: remote address
+ * @rkey: remote key
+ * @access: KFI_ACCESS_* for KFI_OP_MR_REG
+ * @mr: memory region for KFI_OP_MR_REG
+ * @priv: the provider's scratch space during the post
+ *
+ * Read during the post only: the operation and its @sgl may live on the stack. Memory that @sgl names belongs to
+ * the provider until the completion.
+ */
+struct kfi_op {
+	struct kfi_op		*next;
+	struct kfi_ctx		*ctx;
+	const struct kfi_sge	*sgl;
+	u16			nsge;
+	u8			opcode;
+	u8			flags;
+	u32			data;
+	u64			raddr;
+	u32			rkey;
+	u32			access;
+	struct kfi_mr		*mr;
+	u64			priv[7];
+};
+
+/**
+ * struct kfi_rx - one receive, or a link of a chain of them
+ * @next: next of the chain, or NULL
+ * @ctx: completion context; never NULL
+ * @sgl: where the message goes; may be empty for messages without payload
+ * @nsge: number of elements
+ * @priv: the provider's scratch space during the post
+ */
+struct kfi_rx {
+	struct kfi_rx		*next;
+	struct kfi_ctx		*ctx;
+	const struct kfi_sge	*sgl;
+	u32			nsge;
+	u64			priv[4];
+};
+
+#define KFI_ACCESS_LOCAL_WRITE		0x1
+#define KFI_ACCESS_REMOTE_READ		0x2
+#define KFI_ACCESS_REMOTE_WRITE		0x4
+#define KFI_ACCESS_ALL			0x7
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Devices, domains, clients                                                                       */
+
+/* kfi_device_attr.caps: what is absent is refused with -EOPNOTSUPP, never ignored */
+#define KFI_CAP_RMA_READ	0x0001
+#define KFI_CAP_RMA_WRITE	0x0002
+#define KFI_CAP_IMM		0x0004	/* SEND_WITH_IMM */
+#define KFI_CAP_WRITE_IMM	0x0008	/* WRITE_WITH_IMM */
+#define KFI_CAP_SEND_INV	0x0010
+#define KFI_CAP_MR		0x0020	/* KFI_OP_MR_REG and KFI_OP_MR_INV */
+#define KFI_CAP_SG_GAPS		0x0040	/* KFI_MR_SG_GAPS */
+#define KFI_CAP_SRX		0x0080
+#define KFI_CAP_PI		0x0100	/* T10 protection information; no provider has it yet */
+#define KFI_CAP_READ_NEEDS_RKEY	0x0200	/* iWARP: the sink of a read is a region with KFI_ACCESS_REMOTE_WRITE */
+#define KFI_CAP_VIRT_DMA	0x0400	/* DMA addresses are kernel virtual addresses */
+
+/**
+ * struct kfi_device_attr - what a device can do
+ * @caps: KFI_CAP_*
+ * @max_tx: largest kfi_ep_attr.max_tx
+ * @max_rx: largest kfi_ep_attr.max_rx
+ * @max_tx_sge: elements in an operation
+ * @max_rx_sge: elements in a receive
+ * @max_read_sge: elements in a read
+ * @max_cqe: largest completion queue
+ * @max_mr_pages: pages in a memory region
+ * @max_ird: reads a peer may have outstanding at us
+ * @max_ord: reads we may have outstanding at a peer
+ * @max_srx: shared receive contexts
+ * @max_srx_wr: receives in one of them
+ * @max_private_data: bytes of private data a connect request carries
+ * @nr_vectors: completion vectors
+ * @numa_node: NUMA node or NUMA_NO_NODE
+ */
+struct kfi_device_attr {
+	u32	caps;
+	u32	max_tx;
+	u32	max_rx;
+	u32	max_tx_sge;
+	u32	max_rx_sge;
+	u32	max_read_sge;
+	u32	max_cqe;
+	u32	max_mr_pages;
+	u32	max_ird;
+	u32	max_ord;
+	u32	max_srx;
+	u32	max_srx_wr;
+	u32	max_private_data;
+	u32	nr_vectors;
+	int	numa_node;
+};
+
+/**
+ * struct kfi_device - something that carries endpoints: an RDMA device
+ * @ops: the provider's; consumers use the functions of this file
+ * @attr: limits and capabilities
+ * @name: the device's name, "rxe0"
+ * @provider_name: "verbs"
+ * @core: kfi's own
+ *
+ * A consumer may use the pointer from kfi_client.add until kfi_client.remove returns, and as long as it holds a
+ * domain on it.
+ */
+struct kfi_device {
+	const struct kfi_device_ops	*ops;
+	struct kfi_device_attr		attr;
+	char				name[KFI_NAME_MAX];
+	const char			*provider_name;
+	struct {
+		struct list_head	node;
+		struct module		*owner;
+		void			*priv;
+	} core;
+};
+
+/**
+ * struct kfi_client - a consumer that wants to hear of devices
+ * @name: for messages
+ * @add: a device is there; an error is reported and @remove is then not called for it
+ * @remove: the device goes away: close everything that is open on it before returning
+ * @node: kfi's own
+ * @core: kfi's own
+ *
+ * Both callbacks run in process context, may sleep, and never run concurrently with each other.
+ * Clients are added in the order of registration and removed in the opposite order.
+ */
+struct kfi_client {
+	const char	*name;
+	int		(*add)(struct kfi_client *client, struct kfi_device *device);
+	void		(*remove)(struct kfi_client *client, struct kfi_device *device);
+	struct list_head node;
+	void		*core;
+};
+
+int kfi_client_register(struct kfi_client *client);
+void kfi_client_unregister(struct kfi_client *client);
+
+/**
+ * struct kfi_domain - a protection domain on a device
+ * @ops: the provider's
+ * @device: the device
+ * @local_dma_lkey: key for memory mapped by kfi_dma_map_*()
+ * @core: kfi's own
+ */
+struct kfi_domain {
+	const struct kfi_domain_ops	*ops;
+	struct kfi_device		*device;
+	u32				local_dma_lkey;
+	struct {
+		struct module		*owner;
+		refcount_t		refs;
+		const char		*consumer;
+	} core;
+};
+
+struct kfi_domain *__kfi_domain_open(struct kfi_device *device, u32 flags, const char *owner);
+/**
+ * kfi_domain_open() - open a protection domain
+ * @device: where
+ * @flags: must be 0; others are refused with -EOPNOTSUPP
+ *
+ * The module's name is passed down, so that `rdma res show pd` names the consumer.
+ *
+ * Context: Process.
+ * Return: the domain with one reference, for kfi_domain_put(); ERR_PTR(-ENODEV) when the device is going away.
+ */
+#define kfi_domain_open(device, flags) __kfi_domain_open(device, flags, KBUILD_MODNAME)
+struct kfi_domain *kfi_domain_get(struct kfi_domain *domain);
+void kfi_domain_put(struct kfi_domain *domain);
+
+u64 kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size, enum dma_data_direction dir);
+void kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+int kfi_dma_mapping_error(struct kfi_domain *domain, u64 addr);
+int kfi_dma_map_sg(struct kfi_domain *domain, struct scatterlist *sg, int nents, enum dma_data_direction dir);
+void kfi_dma_unmap_sg(struct kfi_domain *domain, struct scatterlist *sg, int nents,
+		      enum dma_data_direction dir);
+void kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t size,
+				 enum dma_data_direction dir);
+void kfi_dma_sync_single_for_device(struct kfi_domain *domain, u64 addr, size_t size,
+				    enum dma_data_direction dir);
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Completion queues                                                                               */
+
+/**
+ * enum kfi_poll - who runs the callbacks of a completion queue
+ * @KFI_POLL_SOFTIRQ: softirq; must not sleep
+ * @KFI_POLL_WORKQUEUE: a work item bound to the completion vector's CPU; may sleep
+ * @KFI_POLL_UNBOUND_WORKQUEUE: an unbound work item; may sleep
+ * @KFI_POLL_DIRECT: the caller of kfi_cq_poll(), in its own context
+ */
+enum kfi_poll {
+	KFI_POLL_SOFTIRQ,
+	KFI_POLL_WORKQUEUE,
+	KFI_POLL_UNBOUND_WORKQUEUE,
+	KFI_POLL_DIRECT,
+};
+
+/**
+ * struct kfi_cq - a completion queue
+ * @ops: the provider's
+ * @domain: the domain it was opened on
+ * @priv: the consumer's
+ * @nr_cqe: entries asked for
+ * @poll: who polls it
+ */
+struct kfi_cq {
+	const struct kfi_cq_ops	*ops;
+	struct kfi_domain	*domain;
+	void			*priv;
+	u32			nr_cqe;
+	enum kfi_poll		poll;
+};
+
+struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe, int vector, enum kfi_poll poll,
+			      bool pool, const char *owner);
+/**
+ * kfi_cq_alloc() - allocate a completion queue of its own
+ * @domain: where
+ * @priv: kept in kfi_cq.priv
+ * @nr_cqe: entries: the sum of max_tx + max_rx of the endpoints that will use it
+ * @vector: completion vector, taken modulo the device's number of them; -1 for any
+ * @poll: who runs the callbacks
+ *
+ * Context: Process.
+ * Return: the queue, for kfi_cq_free(), or ERR_PTR: -EINVAL @nr_cqe is 0 or beyond the device's limit, -ENODEV.
+ */
+#define kfi_cq_alloc(domain, priv, nr_cqe, vector, poll) \
+	__kfi_cq_alloc(domain, priv, nr_cqe, vector, poll, false, KBUILD_MODNAME)
+/**
+ * kfi_cq_pool_get() - take a share of a completion queue that the device's consumers have in common
+ * @domain: where
+ * @nr_cqe: entries
+ * @vector: completion vector or -1
+ * @poll: not KFI_POLL_DIRECT (-EINVAL)
+ *
+ * Over verbs this is ib_cq_pool_get(). Context and return as kfi_cq_alloc(), also freed by kfi_cq_free().
+ */
+#define kfi_cq_pool_get(domain, nr_cqe, vector, poll) \
+	__kfi_cq_alloc(domain, NULL, nr_cqe, vector, poll, true, KBUILD_MODNAME)
+void kfi_cq_free(struct kfi_cq *cq);
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Memory regions                                                                                  */
+
+/**
+ * enum kfi_mr_type - shape of the memory a region can take
+ * @KFI_MR_MEM_REG: pages without gaps between them
+ * @KFI_MR_SG_GAPS: any scatter list; needs KFI_CAP_SG_GAPS
+ */
+enum kfi_mr_type {
+	KFI_MR_MEM_REG,
+	KFI_MR_SG_GAPS,
+};
+
+/**
+ * struct kfi_mr - a memory region
+ * @ops: the provider's
+ * @domain: where it was allocated
+ * @iova: address of its first byte as local and remote operations name it
+ * @length: bytes mapped
+ * @lkey: local key, for kfi_sge.lkey
+ * @rkey: remote key, the one to send to the peer; changes with each kfi_op_mr_reg()
+ * @need_inval: registered and not invalidated since; kept by kfi
+ * @node: kfi's own: free list of a pool
+ *
+ * Life: allocated -> kfi_mr_map_sg() -> KFI_OP_MR_REG -> in use -> KFI_OP_MR_INV, or the peer's send with invalidate
+ * followed by kfi_mr_remote_inv() -> free again. kfi keeps no reference to the scatter list.
+ */
+struct kfi_mr {
+	const struct kfi_mr_ops	*ops;
+	struct kfi_domain	*domain;
+	u64			iova;
+	u64			length;
+	u32			lkey;
+	u32			rkey;
+	bool			need_inval;
+	struct list_head	node;
+};
+
+struct kfi_mr *kfi_mr_alloc(struct kfi_domain *domain, enum kfi_mr_type type, u32 max_sg);
+void kfi_mr_free(struct kfi_mr *mr);
+int kfi_mr_remote_inv(struct kfi_mr *mr, u32 key);
+
+/**
+ * struct kfi_mr_pool - memory regions allocated ahead, to be taken in any context
+ * @lock: protects @free; taken with interrupts off
+ * @free: regions not in use
+ * @all: regions of the pool
+ * @nr: their number
+ */
+struct kfi_mr_pool {
+	spinlock_t		lock;
+	struct list_head	free;
+	struct kfi_mr		**all;
+	u32			nr;
+};
+
+int kfi_mr_pool_init(struct kfi_mr_pool *pool, struct kfi_domain *domain, u32 nr, enum kfi_mr_type type,
+		     u32 max_sg);
+void kfi_mr_pool_destroy(struct kfi_mr_pool *pool);
+struct kfi_mr *kfi_mr_pool_get(struct kfi_mr_pool *pool);
+void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Connections                                                                                     */
+
+/**
+ * struct kfi_info - a connection that has no endpoint yet: the result of kfi_resolve() or a connect request
+ * @device: where it would live
+ * @src: local address
+ * @dst: peer's address
+ * @private_data: of the peer's request; NULL on the resolving side. Over InfiniBand and RoCE padded with zeros to 56
+ *	bytes, so a protocol carries its own length
+ * @private_data_len: bytes
+ * @ird: reads the peer asks to have outstanding at us
+ * @ord: reads the peer lets us have outstanding
+ * @net: the network namespace
+ * @ops: the provider's
+ * @core: kfi's own
+ *
+ * Owned by the consumer until kfi_ep_open() succeeds, kfi_info_reject() or kfi_info_put().
+ */
+struct kfi_info {
+	struct kfi_device		*device;
+	struct sockaddr_storage		src;
+	struct sockaddr_storage		dst;
+	const void			*private_data;
+	u32				private_data_len;
+	u8				ird;
+	u8				ord;
+	struct net			*net;
+	const struct kfi_info_ops	*ops;
+	struct {
+		struct module		*owner;
+	} core;
+};
+
+/**
+ * typedef kfi_resolve_fn - the outcome of kfi_resolve()
+ * @info: what kfi_resolve() returned
+ * @status: 0, or -EHOSTUNREACH, -ENODEV (no device reaches the address, or it went away), -ETIMEDOUT
+ * @priv: what kfi_resolve() was given
+ *
+ * Called once, from process context, unless kfi_info_put() came first. May sleep and may call kfi_ep_open(),
+ * kfi_ep_connect() and kfi_info_put() (then deferred until it returns). After an error only kfi_info_put() is left.
+ */
+typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
+
+/**
+ * struct kfi_resolve_attr - what kfi_resolve() is asked for
+ * @net: network namespace
+ * @src: local address, or NULL
+ * @dst: peer's address
+ * @timeout_ms: for each step of the resolution; 0 means 3000
+ * @tos: IP type of service, or -1
+ * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @provider: name of the only provider to use, or NULL for the host's policy
+ * @done: callback
+ * @priv: its argument
+ */
+struct kfi_resolve_attr {
+	struct net		*net;
+	const struct sockaddr	*src;
+	const struct sockaddr	*dst;
+	u32			timeout_ms;
+	int			tos;
+	u32			flags;
+	const char		*provider;
+	kfi_resolve_fn		done;
+	void			*priv;
+};
+
+struct kfi_info *__kfi_resolve(const struct kfi_resolve_attr *attr, const char *owner);
+/**
+ * kfi_resolve() - find the device and the path to an address
+ * @attr: read before return; @attr->src and @attr->dst are copied
+ *
+ * Context: Process. @attr->done may run before this returns.
+ * Return: the info, to be given to kfi_ep_open() or kfi_info_put() after the callback (or kfi_info_put() before, which
+ * cancels it); ERR_PTR: -EINVAL bad address, -EOPNOTSUPP unknown flag, -ENODEV no provider.
+ */
+#define kfi_resolve(attr) __kfi_resolve(attr, KBUILD_MODNAME)
+void kfi_info_put(struct kfi_info *info);
+int kfi_info_reject(struct kfi_info *info, const void *private_data, u32 len);
+
+/**
+ * enum kfi_event_type - what happened to an endpoint or a passive endpoint
+ * @KFI_EVENT_CONNREQ: passive endpoint: a peer asks; kfi_event.info is the consumer's from now on
+ * @KFI_EVENT_ESTABLISHED: connected; private data of the peer's accept on the active side
+ * @KFI_EVENT_REJECTED: the peer refused; its private data; kfi_event.status is -ECONNREFUSED
+ * @KFI_EVENT_ERROR: connecting failed for another reason: -ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET
+ * @KFI_EVENT_DISCONNECTED: an established connection ended; once for each endpoint. kfi_event.status is 0 for an orderly
+ *	end, -ENODEV when the device goes away, another errno for a failure
+ * @KFI_EVENT_ADDR_CHANGE: the address moved to another device; connect again
+ *
+ * A device that goes away ends a connecting endpoint by KFI_EVENT_ERROR and a passive endpoint by KFI_EVENT_ERROR,
+ * both with -ENODEV. Order for one endpoint: ESTABLISHED before DISCONNECTED.
+ */
+enum kfi_event_type {
+	KFI_EVENT_CONNREQ,
+	KFI_EVENT_ESTABLISHED,
+	KFI_EVENT_REJECTED,
+	KFI_EVENT_ERROR,
+	KFI_EVENT_DISCONNECTED,
+	KFI_EVENT_ADDR_CHANGE,
+};
+
+/**
+ * struct kfi_event - argument of the event callbacks, valid during the call
+ * @type: what happened
+ * @status: 0 or a negative errno
+ * @prov_status: the provider's own code, for messages
+ * @private_data: the peer's, or NULL
+ * @private_data_len: bytes
+ * @ird: as agreed, seen from here; for KFI_EVENT_ESTABLISHED
+ * @ord: as agreed, seen from here
+ * @info: for KFI_EVENT_CONNREQ
+ */
+struct kfi_event {
+	enum kfi_event_type	type;
+	int			status;
+	int			prov_status;
+	const void		*private_data;
+	u32			private_data_len;
+	u8			ird;
+	u8			ord;
+	struct kfi_info		*info;
+};
+
+/**
+ * struct kfi_ep_attr - what kfi_ep_open() is asked for
+ * @tx_cq: completion queue of operations
+ * @rx_cq: completion queue of receives
+ * @srx: shared receive context, or NULL
+ * @max_tx: operations outstanding; at return what was granted. kfi adds what it needs itself (drain)
+ * @max_rx: receives outstanding; ignored with @srx
+ * @max_tx_sge: elements in an operation
+ * @max_rx_sge: elements in a receive
+ * @max_rma: kfi_rma contexts outstanding; 0 if kfi_rma_*() is not used
+ * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @event: event callback
+ * @priv: the consumer's, kept in kfi_ep.priv
+ */
+struct kfi_ep_attr {
+	struct kfi_cq	*tx_cq;
+	struct kfi_cq	*rx_cq;
+	struct kfi_srx	*srx;
+	u32		max_tx;
+	u32		max_rx;
+	u32		max_tx_sge;
+	u32		max_rx_sge;
+	u32		max_rma;
+	u32		flags;
+	void		(*event)(struct kfi_ep *ep, const struct kfi_event *event);
+	void		*priv;
+};
+
+/**
+ * struct kfi_conn_param - for kfi_ep_connect() and kfi_ep_accept()
+ * @private_data: sent to the peer
+ * @private_data_len: at most kfi_device_attr.max_private_data, else -EMSGSIZE
+ * @ird: reads the peer may have outstanding at us; cut to the device's limit
+ * @ord: reads we want to have outstanding; cut to the device's limit
+ * @retry_count: transport retries, 0..7
+ * @rnr_retry_count: retries while the peer has no receive posted, 0..7; 7 is without end
+ */
+struct kfi_conn_param {
+	const void	*private_data;
+	u32		private_data_len;
+	u8		ird;
+	u8		ord;
+	u8		retry_count;
+	u8		rnr_retry_count;
+};
+
+/* kfi_ep_drain() */
+#define KFI_TX	0x1
+#define KFI_RX	0x2
+
+/**
+ * struct kfi_ep - an endpoint: one reliable connection
+ * @ops: the provider's
+ * @domain: its domain
+ * @priv: the consumer's
+ *
+ * The provider's part follows in memory.
+ */
+struct kfi_ep {
+	const struct kfi_ep_ops	*ops;
+	struct kfi_domain	*domain;
+	void			*priv;
+};
+
+struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
+void kfi_ep_close(struct kfi_ep *ep);
+int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
+int kfi_ep_accept(struct kfi_ep *ep, const struct kfi_conn_param *param);
+int kfi_ep_shutdown(struct kfi_ep *ep);
+int kfi_ep_abort(struct kfi_ep *ep);
+void kfi_ep_drain(struct kfi_ep *ep, u32 which);
+int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
+
+/**
+ * struct kfi_pep_attr - what kfi_pep_open() is asked for
+ * @net: network namespace
+ * @addr: address and port to listen on; the wildcard address listens on every device
+ * @backlog: connect requests waiting
+ * @afonly: IPv6 address takes no IPv4 connections
+ * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @provider: name of the only provider to use, or NULL for the host's policy
+ * @event: event callback: process context, may sleep; calls for one passive endpoint may run concurrently
+ * @priv: the consumer's
+ */
+struct kfi_pep_attr {
+	struct net		*net;
+	const struct sockaddr	*addr;
+	int			backlog;
+	bool			afonly;
+	u32			flags;
+	const char		*provider;
+	void			(*event)(struct kfi_pep *pep, const struct kfi_event *event);
+	void			*priv;
+};
+
+/**
+ * struct kfi_pep - a passive endpoint: it listens
+ * @ops: the provider's
+ * @priv: the consumer's
+ * @core: kfi's own
+ */
+struct kfi_pep {
+	const struct kfi_pep_ops	*ops;
+	void				*priv;
+	struct {
+		struct module		*owner;
+	} core;
+};
+
+struct kfi_pep *__kfi_pep_open(const struct kfi_pep_attr *attr, const char *owner);
+/**
+ * kfi_pep_open() - listen for connections
+ * @attr: read before return
+ *
+ * Context: Process. Requests may arrive before this returns.
+ * Return: the passive endpoint, for kfi_pep_close(); ERR_PTR: -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV no device has the
+ * address, -EOPNOTSUPP unknown flag.
+ */
+#define kfi_pep_open(attr) __kfi_pep_open(attr, KBUILD_MODNAME)
+void kfi_pep_close(struct kfi_pep *pep);
+
+/**
+ * struct kfi_srx - receives shared by the endpoints of a domain
+ * @ops: the provider's
+ * @domain: its domain
+ */
+struct kfi_srx {
+	const struct kfi_srx_ops	*ops;
+	struct kfi_domain		*domain;
+};
+
+struct kfi_srx *kfi_srx_alloc(struct kfi_domain *domain, u32 max_rx, u32 max_sge);
+void kfi_srx_free(struct kfi_srx *srx);
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Bulk data: scatter lists of any length                                                          */
+
+/**
+ * struct kfi_rma - the transfer of a scatter list to or from the peer's memory
+ * @op: what kfi_rma_op() returns
+ * @ep: endpoint it was made for; NULL while not in use
+ * @nr_ops: operations it takes of kfi_ep_attr.max_tx
+ * @priv: the provider's; holds a struct rdma_rw_ctx over verbs
+ *
+ * Hides whether the provider uses one operation, several, or memory registration.
+ */
+struct kfi_rma {
+	struct kfi_op	op;
+	struct kfi_ep	*ep;
+	u32		nr_ops;
+	u64		priv[16];
+};
+
+int kfi_rma_init(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *sg, u32 nents, u32 offset, u64 raddr,
+		 u32 rkey, enum dma_data_direction dir);
+void kfi_rma_fini(struct kfi_rma *rma, struct scatterlist *sg, u32 nents, enum dma_data_direction dir);
+struct kfi_op *kfi_rma_op(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_op *chain);
+
+/* ---------------------------------------------------------------------------------------------- */
+/* The data path: one indirect call                                                                */
+
+/* The head of each provider table is public, so that the data path costs one indirect call. */
+struct kfi_ep_data_ops {
+	int (*post)(struct kfi_ep *ep, struct kfi_op *first, struct kfi_op **bad);
+	int (*recv)(struct kfi_ep *ep, struct kfi_rx *first, struct kfi_rx **bad);
+};
+
+struct kfi_cq_data_ops {
+	int (*poll)(struct kfi_cq *cq, int budget);
+};
+
+struct kfi_mr_data_ops {
+	int (*map_sg)(struct kfi_mr *mr, struct scatterlist *sg, int nents, unsigned int *offset, u32 page_size);
+	void (*next_key)(struct kfi_mr *mr);
+};
+
+struct kfi_srx_data_ops {
+	int (*recv)(struct kfi_srx *srx, struct kfi_rx *first, struct kfi_rx **bad);
+};
+
+/**
+ * kfi_ep_post() - post a chain of operations
+ * @ep: a connected endpoint
+ * @first: head of the chain
+ * @bad: where to put the first operation that was not accepted, or NULL
+ *
+ * The operations start in order. On error those before *@bad were accepted and complete as usual; *@bad and those
+ * behind it are the caller's again.
+ *
+ * Context: Any. Calls for one endpoint may run concurrently.
+ * Return: 0; -ENOTCONN not connected yet; -ENODEV the device is gone; -ESHUTDOWN kfi_ep_close() has begun; -ENOMEM no room;
+ * -EINVAL too many elements or unknown opcode; -EOPNOTSUPP capability or flag missing. After a disconnect or kfi_ep_abort()
+ * operations are accepted and complete with -ECANCELED.
+ */
+static inline int kfi_ep_post(struct kfi_ep *ep, struct kfi_op *first, struct kfi_op **bad)
+{
+	return ((const struct kfi_ep_data_ops *)ep->ops)->post(ep, first, bad);
+}
+
+/**
+ * kfi_ep_recv() - post a chain of receives
+ * @ep: an open endpoint, connected or not; one without a shared receive context
+ * @first: head of the chain
+ * @bad: where to put the first receive that was not accepted, or NULL
+ *
+ * Context: Any.
+ * Return: as kfi_ep_post(), but never -ENOTCONN.
+ */
+static inline int kfi_ep_recv(struct kfi_ep *ep, struct kfi_rx *first, struct kfi_rx **bad)
+{
+	return ((const struct kfi_ep_data_ops *)ep->ops)->recv(ep, first, bad);
+}
+
+/**
+ * kfi_srx_recv() - post a chain of receives to a shared receive context
+ * @srx: the context
+ * @first: head of the chain
+ * @bad: where to put the first receive that was not accepted, or NULL
+ *
+ * Context: Any. Return: as kfi_ep_recv().
+ */
+static inline int kfi_srx_recv(struct kfi_srx *srx, struct kfi_rx *first, struct kfi_rx **bad)
+{
+	return ((const struct kfi_srx_data_ops *)srx->ops)->recv(srx, first, bad);
+}
+
+/**
+ * kfi_cq_poll() - run the callbacks of completions that have arrived
+ * @cq: a KFI_POLL_DIRECT queue
+ * @budget: at most so many; -1 for all
+ *
+ * Context: Any; the callbacks run in it.
+ * Return: number of completions processed; -EINVAL for another kind of queue; -ENODEV the device is gone.
+ */
+static inline int kfi_cq_poll(struct kfi_cq *cq, int budget)
+{
+	return ((const struct kfi_cq_data_ops *)cq->ops)->poll(cq, budget);
+}
+
+/**
+ * kfi_mr_map_sg() - give a region its memory
+ * @mr: a region that is not registered
+ * @sg: scatter list, mapped by kfi_dma_map_sg()
+ * @nents: number of its mapped elements
+ * @offset: bytes to skip in the first element, and at return in the first element not taken; or NULL for 0
+ * @page_size: alignment of the gaps, a power of two
+ *
+ * Sets @mr->iova and @mr->length. The key is valid only after kfi_op_mr_reg().
+ *
+ * Context: Any.
+ * Return: number of elements taken, or -EINVAL, -ENODEV.
+ */
+static inline int kfi_mr_map_sg(struct kfi_mr *mr, struct scatterlist *sg, int nents, unsigned int *offset,
+				u32 page_size)
+{
+	return ((const struct kfi_mr_data_ops *)mr->ops)->map_sg(mr, sg, nents, offset, page_size);
+}
+
+static inline void kfi_op_init(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx, const struct kfi_sge *sgl,
+			       u16 nsge, u8 flags)
+{
+	op->next = NULL;
+	op->ctx = ctx;
+	op->sgl = sgl;
+	op->nsge = nsge;
+	op->opcode = opcode;
+	op->flags = flags;
+}
+
+/**
+ * kfi_op_send() - prepare a message
+ * @op: filled in
+ * @ctx: completion context
+ * @sgl: the message
+ * @nsge: number of elements
+ * @flags: KFI_OP_*
+ */
+static inline void kfi_op_send(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge, u8 flags)
+{
+	kfi_op_init(op, KFI_OP_SEND, ctx, sgl, nsge, flags);
+}
+
+/**
+ * kfi_op_send_inv() - prepare a message that invalidates a key of the peer
+ * @op: filled in
+ * @ctx: completion context
+ * @sgl: the message
+ * @nsge: number of elements
+ * @flags: KFI_OP_*
+ * @rkey: the peer's key
+ */
+static inline void kfi_op_send_inv(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
+				   u8 flags, u32 rkey)
+{
+	kfi_op_init(op, KFI_OP_SEND_WITH_INV, ctx, sgl, nsge, flags);
+	op->data = rkey;
+}
+
+/**
+ * kfi_op_send_imm() - prepare a message with immediate data
+ * @op: filled in
+ * @ctx: completion context
+ * @sgl: the message
+ * @nsge: number of elements
+ * @flags: KFI_OP_*
+ * @imm: immediate data, host byte order
+ */
+static inline void kfi_op_send_imm(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
+				   u8 flags, u32 imm)
+{
+	kfi_op_init(op, KFI_OP_SEND_WITH_IMM, ctx, sgl, nsge, flags);
+	op->data = imm;
+}
+
+/**
+ * kfi_op_rma() - prepare an RMA read or write
+ * @op: filled in
+ * @opcode: KFI_OP_READ, KFI_OP_WRITE or KFI_OP_WRITE_WITH_IMM (set @op->data afterwards)
+ * @ctx: completion context
+ * @sgl: local memory
+ * @nsge: number of elements
+ * @flags: KFI_OP_*
+ * @raddr: remote address
+ * @rkey: remote key
+ */
+static inline void kfi_op_rma(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
+			      u8 flags, u64 raddr, u32 rkey)
+{
+	kfi_op_init(op, opcode, ctx, sgl, nsge, flags);
+	op->raddr = raddr;
+	op->rkey = rkey;
+}
+
+/**
+ * kfi_op_nop() - prepare a marker
+ * @op: filled in
+ * @ctx: completion context
+ * @flags: KFI_OP_*
+ */
+static inline void kfi_op_nop(struct kfi_op *op, struct kfi_ctx *ctx, u8 flags)
+{
+	kfi_op_init(op, KFI_OP_NOP, ctx, NULL, 0, flags);
+	op->raddr = 0;
+	op->rkey = 0;
+}
+
+/**
+ * kfi_op_mr_reg() - prepare the registration of a mapped region
+ * @op: filled in
+ * @ctx: completion context
+ * @mr: region, mapped by kfi_mr_map_sg()
+ * @access: KFI_ACCESS_*
+ * @flags: KFI_OP_*
+ *
+ * Gives the region its next key (over verbs ib_inc_rkey() and ib_update_fast_reg_key()), so that a peer that still
+ * holds the old one is refused; @mr->rkey may be sent to the peer by an operation behind this one.
+ *
+ * Context: Any.
+ */
+static inline void kfi_op_mr_reg(struct kfi_op *op, struct kfi_ctx *ctx, struct kfi_mr *mr, u32 access, u8 flags)
+{
+	((const struct kfi_mr_data_ops *)mr->ops)->next_key(mr);
+	kfi_op_init(op, KFI_OP_MR_REG, ctx, NULL, 0, flags);
+	op->mr = mr;
+	op->access = access;
+	op->rkey = mr->rkey;
+	mr->need_inval = true;
+}
+
+/**
+ * kfi_op_mr_inv() - prepare the end of a region's use
+ * @op: filled in
+ * @ctx: completion context
+ * @mr: a registered region
+ * @flags: KFI_OP_*
+ *
+ * Once it has completed nobody touches the memory.
+ *
+ * Context: Any.
+ */
+static inline void kfi_op_mr_inv(struct kfi_op *op, struct kfi_ctx *ctx, struct kfi_mr *mr, u8 flags)
+{
+	kfi_op_init(op, KFI_OP_MR_INV, ctx, NULL, 0, flags);
+	op->data = mr->rkey;
+	mr->need_inval = false;
+}
+
+const char *kfi_strerror(int status);
+
+#endif /* _KFI_KFI_H */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kfi: the seam between kfi.ko and the providers.
+ *
+ * A provider carries endpoints over some kind of device. It fills in the tables below and registers itself and its
+ * devices. It need not have queue pairs. Each table starts with its data path (struct kfi_*_data_ops of kfi.h), which
+ * consumers call directly: those entries run in any context, neither allocate nor sleep, and never call back.
+ *
+ * Unless said otherwise every other callback runs in process context, may sleep, holds no lock of kfi, and is called
+ * with arguments that kfi.ko has checked: known flags, private data within the device's limit, opcodes in range.
+ *
+ * Memory: the provider allocates each object with the public structure at its head and frees it in the callback that
+ * ends it. Until then the memory stays readable, even when the device has gone: calls on a dead object return -ENODEV.
+ */
+#ifndef _KFI_PROVIDER_H
+#define _KFI_PROVIDER_H
+
+#include <kfi/kfi.h>
+
+/**
+ * struct kfi_ep_ops - an endpoint
+ * @data: post and receive
+ * @close: disconnect, drain (every accepted operation completes before this returns), free. May be called from the
+ *	endpoint's own event callback: then it returns at once and the rest happens after the callback
+ * @connect: active side; the outcome arrives as an event
+ * @accept: passive side; posts are legal from here on
+ * @shutdown: orderly end; returns without waiting for the peer; -ENOTCONN when there is no connection
+ * @abort: enter the error state without telling the peer; what is outstanding and all later posts are flushed
+ * @drain: wait until everything posted in the directions of the mask has completed; enters the error state first
+ * @addr: local or peer address
+ * @rma_init: see kfi_rma_init(); sets op, nr_ops
+ * @rma_fini: see kfi_rma_fini(); any context
+ * @rma_op: see kfi_rma_op(); any context
+ */
+struct kfi_ep_ops {
+	struct kfi_ep_data_ops data;
+	void (*close)(struct kfi_ep *ep);
+	int (*connect)(struct kfi_ep *ep, const struct kfi_conn_param *param);
+	int (*accept)(struct kfi_ep *ep, const struct kfi_conn_param *param);
+	int (*shutdown)(struct kfi_ep *ep);
+	int (*abort)(struct kfi_ep *ep);
+	void (*drain)(struct kfi_ep *ep, u32 which);
+	int (*addr)(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
+	int (*rma_init)(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *sg, u32 nents, u32 offset,
+			u64 raddr, u32 rkey, enum dma_data_direction dir);
+	void (*rma_fini)(struct kfi_rma *rma, struct scatterlist *sg, u32 nents, enum dma_data_direction dir);
+	struct kfi_op *(*rma_op)(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_op *chain);
+};
+
+/**
+ * struct kfi_info_ops - a connection without endpoint
+ * @ep_open: turn it into an endpoint; on success the info is consumed, on failure it stays the consumer's
+ * @reject: refuse a connect request and free it; -EINVAL on the resolving side, which frees nothing
+ * @put: drop it: refuse or cancel, and free. Legal inside the info's own callback
+ */
+struct kfi_info_ops {
+	struct kfi_ep *(*ep_open)(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
+	int (*reject)(struct kfi_info *info, const void *private_data, u32 len);
+	void (*put)(struct kfi_info *info);
+};
+
+/**
+ * struct kfi_pep_ops - a passive endpoint
+ * @close: stop listening; no callback after it returns. Infos already handed out live on. Must not be called from the
+ *	passive endpoint's own callback
+ */
+struct kfi_pep_ops {
+	void (*close)(struct kfi_pep *pep);
+};
+
+/**
+ * struct kfi_cq_ops - a completion queue
+ * @data: poll
+ * @free: no endpoint uses it any more
+ */
+struct kfi_cq_ops {
+	struct kfi_cq_data_ops data;
+	void (*free)(struct kfi_cq *cq);
+};
+
+/**
+ * struct kfi_mr_ops - a memory region
+ * @data: map_sg; next_key changes rkey and lkey before a registration
+ * @free: deregister; the consumer has fenced it
+ */
+struct kfi_mr_ops {
+	struct kfi_mr_data_ops data;
+	void (*free)(struct kfi_mr *mr);
+};
+
+/**
+ * struct kfi_srx_ops - a shared receive context
+ * @data: receive
+ * @free: no endpoint uses it any more
+ */
+struct kfi_srx_ops {
+	struct kfi_srx_data_ops data;
+	void (*free)(struct kfi_srx *srx);
+};
+
+/**
+ * struct kfi_domain_ops - a protection domain
+ * @free: no reference is left
+ * @cq_alloc: a queue of its own, or with @pool a share of a common one; kfi_cq.domain, priv, nr_cqe and poll are set by
+ *	kfi.ko afterwards
+ * @mr_alloc: a region for up to @max_sg pages
+ * @srx_alloc: a shared receive context
+ * @dma_map_single: any context
+ * @dma_unmap_single: any context
+ * @dma_mapping_error: any context
+ * @dma_map_sg: any context; returns the number of mapped elements or a negative errno
+ * @dma_unmap_sg: any context
+ * @dma_sync_single: any context; for the CPU or for the device
+ */
+struct kfi_domain_ops {
+	void (*free)(struct kfi_domain *domain);
+	struct kfi_cq *(*cq_alloc)(struct kfi_domain *domain, u32 nr_cqe, int vector, enum kfi_poll poll, bool pool,
+				   const char *owner);
+	struct kfi_mr *(*mr_alloc)(struct kfi_domain *domain, enum kfi_mr_type type, u32 max_sg);
+	struct kfi_srx *(*srx_alloc)(struct kfi_domain *domain, u32 max_rx, u32 max_sge);
+	u64 (*dma_map_single)(struct kfi_domain *domain, void *ptr, size_t size, enum dma_data_direction dir);
+	void (*dma_unmap_single)(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+	int (*dma_mapping_error)(struct kfi_domain *domain, u64 addr);
+	int (*dma_map_sg)(struct kfi_domain *domain, struct scatterlist *sg, int nents, enum dma_data_direction dir);
+	void (*dma_unmap_sg)(struct kfi_domain *domain, struct scatterlist *sg, int nents,
+			     enum dma_data_direction dir);
+	void (*dma_sync_single)(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir,
+				bool for_cpu);
+};
+
+/**
+ * struct kfi_device_ops - a device
+ * @domain_open: kfi_domain.device is set by kfi.ko afterwards; @owner outlives the domain
+ */
+struct kfi_device_ops {
+	struct kfi_domain *(*domain_open)(struct kfi_device *device, const char *owner);
+};
+
+/**
+ * struct kfi_provider - a way to carry endpoints
+ * @name: "verbs"
+ * @owner: THIS_MODULE; held while a consumer holds an info, a domain or a passive endpoint
+ * @priority: providers are tried from high to low; 100 is an RDMA device, 50 is software over sockets
+ * @resolve: start to find the path to @attr->dst and call @attr->done once. Returns the info at once; ERR_PTR(-ENODEV)
+ *	or a callback with -ENODEV makes kfi try the next provider
+ * @pep_open: listen
+ * @node: kfi's own
+ */
+struct kfi_provider {
+	const char		*name;
+	struct module		*owner;
+	int			priority;
+	struct kfi_info		*(*resolve)(const struct kfi_resolve_attr *attr, const char *owner);
+	struct kfi_pep		*(*pep_open)(const struct kfi_pep_attr *attr, const char *owner);
+	struct list_head	node;
+};
+
+int kfi_provider_add(struct kfi_provider *provider);
+void kfi_provider_del(struct kfi_provider *provider);
+
+/**
+ * kfi_device_add() - announce a device to the clients
+ * @device: ops, attr, name and provider_name are set; the provider owns the memory
+ * @owner: the provider's module
+ *
+ * Context: Process. Return: 0 or -ENOMEM.
+ */
+int kfi_device_add(struct kfi_device *device, struct module *owner);
+
+/**
+ * kfi_device_del() - take a device away from the clients
+ * @device: added before
+ *
+ * Calls kfi_client.remove of every client that was told of the device, last registered first, and returns when they
+ * have returned. What consumers have left open the provider ends itself afterwards, with -ENODEV.
+ *
+ * Context: Process, sleeps.
+ */
+void kfi_device_del(struct kfi_device *device);
+
+#endif /* _KFI_PROVIDER_H */

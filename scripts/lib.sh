@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0
+# Shared by the scripts of this folder and by the test harness; sourced, not run.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+KFI_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# Everything that is slow to make lives here, outside the work tree.
+KFI_CACHE=${KFI_CACHE:-/var/cache/kfi}
+KFI_ROOT=$KFI_CACHE/root			# Debian 13: toolchain and guest root
+KFI_SUITE=${KFI_SUITE:-trixie}
+KFI_MIRROR=${KFI_MIRROR:-http://deb.debian.org/debian}
+KFI_SECURITY=${KFI_SECURITY:-http://security.debian.org/debian-security}
+KFI_JOBS=${KFI_JOBS:-$(nproc)}
+# The work tree and the cache appear under these names inside the root.
+KFI_IN_TOP=/kfi
+KFI_IN_CACHE=/cache
+export KFI_TOP KFI_CACHE KFI_ROOT
+
+say()	{ printf '%s %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
+die()	{ printf 'kfi: %s\n' "$*" >&2; exit 1; }
+
+# need_root: everything below needs mount(2) and chroot(2).
+need_root()
+{
+	[ "$(id -u)" -eq 0 ] ||
+		die "this needs root (packages, chroot, mounts); run it again as root or with sudo."
+}
+
+# need_space GIB: refuse before anything is built, not in the middle of it.
+need_space()
+{
+	local dir=$KFI_CACHE free
+
+	while [ ! -d "$dir" ]; do dir=$(dirname "$dir"); done
+	free=$(df --output=avail -BG "$dir" | tail -n 1 | tr -dc 0-9)
+	[ "$free" -ge "$1" ] ||
+		die "$dir has $free GiB free and $1 GiB are needed; free some space or set KFI_CACHE to a folder on a larger disk."
+}
+
+# stamp_ok NAME KEY: the step NAME was finished for exactly these inputs.
+stamp_ok() { [ "$(cat "$KFI_CACHE/stamps/$1" 2>/dev/null)" = "$2" ]; }
+stamp_set() { mkdir -p "$KFI_CACHE/stamps"; printf '%s\n' "$2" > "$KFI_CACHE/stamps/$1"; }
+
+# step NAME KEY TEXT COMMAND...: run COMMAND once for each KEY, show how long it took, keep its log.
+step()
+{
+	local name=$1 key=$2 text=$3 log start rc=0 pid
+	shift 3
+
+	stamp_ok "$name" "$key" && return 0
+	log=$KFI_CACHE/logs/$name.log
+	mkdir -p "$KFI_CACHE/logs"
+	say "$text ..."
+	start=$SECONDS
+	rm -f "$KFI_CACHE/stamps/$name"
+	( "$@" ) > "$log" 2>&1 </dev/null &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		for _ in $(seq 30); do
+			kill -0 "$pid" 2>/dev/null || break
+			sleep 1
+		done
+		kill -0 "$pid" 2>/dev/null &&
+			say "    $name: $((SECONDS - start)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c1-90)"
+	done
+	wait "$pid" || rc=$?
+	if [ "$rc" -ne 0 ]; then
+		tail -n 25 "$log" >&2
+		die "step '$name' failed (exit $rc); its whole log is $log. Run the same command again to resume."
+	fi
+	stamp_set "$name" "$key"
+	say "    $name: done in $((SECONDS - start)) s"
+}
+
+# in_root COMMAND...: run COMMAND in the Debian 13 root with the work tree at /kfi and the cache at /cache.
+# The mounts live in a private mount namespace, so nothing is left behind.
+in_root()
+{
+	unshare --mount --propagation private -- bash -euc '
+		root=$1 top=$2 cache=$3; shift 3
+		mkdir -p "$root/kfi" "$root/cache" "$root/proc" "$root/sys" "$root/dev"
+		mount --bind "$top" "$root/kfi"
+		mount --bind "$cache" "$root/cache"
+		mount -t proc proc "$root/proc"
+		mount --rbind /sys "$root/sys"
+		mount --rbind /dev "$root/dev"
+		mount -t tmpfs tmpfs "$root/tmp"
+		cp -L /etc/resolv.conf "$root/etc/resolv.conf" 2>/dev/null || :
+		exec env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive INITRD=No \
+			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+			http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+			KFI_JOBS="${KFI_JOBS:-2}" \
+			chroot "$root" "$@"
+	' in_root "$KFI_ROOT" "$KFI_TOP" "$KFI_CACHE" "$@"
+}
+
+# Facts about the kernels that set-up has chosen; written by scripts/setup.
+load_facts()
+{
+	[ -f "$KFI_CACHE/facts" ] || die "not set up yet; run scripts/setup first."
+	# shellcheck disable=SC1091
+	. "$KFI_CACHE/facts"
+}
+
+# Where the modules of this work tree are built for KERNEL (stock, uml, uml-debug): one folder for each work tree, so
+# that two checkouts do not disturb each other.
+kfi_out()
+{
+	printf 'out/%s/%s' "$(printf '%s' "$KFI_TOP" | sha256sum | cut -c1-8)" "$1"
+}
+
+# kernel_make KERNEL: the arguments of make(1) that name a kernel's build tree, one a line, as seen in the root.
+kernel_make()
+{
+	case $1 in
+	stock) printf '%s\n' -C "$KFI_IN_CACHE/stock" CC=x86_64-linux-gnu-gcc-14 ;;
+	uml|uml-debug) printf '%s\n' -C "$KFI_IN_CACHE/$1" ARCH=um LLVM=1 ;;
+	*) die "unknown kernel '$1'; there are stock, uml and uml-debug" ;;
+	esac
+}
