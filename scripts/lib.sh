@@ -54,7 +54,7 @@ step()
 	say "$text ..."
 	start=$SECONDS
 	rm -f "$KFI_CACHE/stamps/$name"
-	( "$@" ) > "$log" 2>&1 </dev/null &
+	( "$@" ) > "$log" 2>&1 </dev/null 8>&- &
 	pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
 		for _ in $(seq 30); do
