@@ -4,4 +4,4 @@
 #include <kfi/kfi.h>
 #include <kfi/provider.h>
 
-EXPORT_SYMBOL_NS_GPL(kfi_strerror, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_strerror, "KFI");

@@ -35,7 +35,7 @@ module! {
 
 /// x
 #[no_mangle]
-pub extern "C" fn kfi_strerror(_status: i32) -> *const kernel::ffi::c_char {
+pub extern "C" fn __kfi_strerror(_status: i32) -> *const kernel::ffi::c_char {
     c"x".as_ptr().cast()
 }
 

@@ -55,7 +55,8 @@ void kfi_ep_unimport(struct kfi_ep *ep);
  * @domain: an imported domain
  * @cq: the ULP's
  *
- * Context: Process. Return: the queue, for kfi_cq_free(), which leaves @cq alone; ERR_PTR(-ENOMEM).
+ * Context: Process.
+ * Return: the queue, for kfi_cq_free(), which leaves @cq alone; ERR_PTR(-ENOMEM).
  */
 struct kfi_cq *kfi_cq_import(struct kfi_domain *domain, struct ib_cq *cq);
 
@@ -64,7 +65,8 @@ struct kfi_cq *kfi_cq_import(struct kfi_domain *domain, struct ib_cq *cq);
  * @domain: an imported domain
  * @mr: the ULP's
  *
- * Context: Process. Return: the region, for kfi_mr_free(), which leaves @mr alone; ERR_PTR(-ENOMEM).
+ * Context: Process.
+ * Return: the region, for kfi_mr_free(), which leaves @mr alone; ERR_PTR(-ENOMEM).
  */
 struct kfi_mr *kfi_mr_import(struct kfi_domain *domain, struct ib_mr *mr);
 
@@ -73,7 +75,8 @@ struct kfi_mr *kfi_mr_import(struct kfi_domain *domain, struct ib_mr *mr);
  * @ctx: context, done set
  * @ep: imported endpoint
  *
- * Context: Any. Return: what to put in wr_cqe.
+ * Context: Any.
+ * Return: what to put in wr_cqe.
  */
 struct ib_cqe *kfi_ctx_cqe(struct kfi_ctx *ctx, struct kfi_ep *ep);
 
@@ -94,7 +97,8 @@ static inline void kfi_op_native(struct kfi_op *op, struct ib_send_wr *first)
  * kfi_cq_native() - the verbs object behind a completion queue
  * @cq: of the verbs provider
  *
- * Context: Any. Return: the queue; NULL when it belongs to another provider or its device is gone.
+ * Context: Any.
+ * Return: the queue; NULL when it belongs to another provider or its device is gone.
  */
 struct ib_cq *kfi_cq_native(struct kfi_cq *cq);
 
@@ -102,7 +106,8 @@ struct ib_cq *kfi_cq_native(struct kfi_cq *cq);
  * kfi_ep_native() - the queue pair behind an endpoint
  * @ep: of the verbs provider
  *
- * Context: Any. Return: the queue pair; NULL when it belongs to another provider or its device is gone.
+ * Context: Any.
+ * Return: the queue pair; NULL when it belongs to another provider or its device is gone.
  */
 struct ib_qp *kfi_ep_native(struct kfi_ep *ep);
 

@@ -16,6 +16,7 @@
 #include <linux/dma-direction.h>
 #include <linux/err.h>
 #include <linux/list.h>
+#include <linux/refcount.h>
 #include <linux/scatterlist.h>
 #include <linux/socket.h>
 #include <linux/spinlock.h>
@@ -268,7 +269,9 @@ struct kfi_device_attr {
  * @attr: limits and capabilities
  * @name: the device's name, "rxe0"
  * @provider_name: "verbs"
- * @core: kfi's own
+ * @core: kfi's own; the provider leaves it zero
+ * @core.owner: the provider's module
+ * @core.record: counts of what is open on the device
  *
  * A consumer may use the pointer from kfi_client.add until kfi_client.remove returns, and as long as it holds a
  * domain on it.
@@ -279,9 +282,8 @@ struct kfi_device {
 	char				name[KFI_NAME_MAX];
 	const char			*provider_name;
 	struct {
-		struct list_head	node;
-		struct module		*owner;
-		void			*priv;
+		struct module	*owner;
+		void		*record;
 	} core;
 };
 
@@ -290,21 +292,37 @@ struct kfi_device {
  * @name: for messages
  * @add: a device is there; an error is reported and @remove is then not called for it
  * @remove: the device goes away: close everything that is open on it before returning
- * @node: kfi's own
- * @core: kfi's own
  *
- * Both callbacks run in process context, may sleep, and never run concurrently with each other.
- * Clients are added in the order of registration and removed in the opposite order.
+ * Both callbacks run in process context, may sleep, and never run concurrently with each other or with those of another
+ * client. kfi holds no lock meanwhile. They must not register or unregister a client, nor take a device away, nor wait
+ * for somebody who does. Clients are added in the order of registration and removed in the opposite order.
  */
 struct kfi_client {
 	const char	*name;
 	int		(*add)(struct kfi_client *client, struct kfi_device *device);
 	void		(*remove)(struct kfi_client *client, struct kfi_device *device);
-	struct list_head node;
-	void		*core;
 };
 
+/**
+ * kfi_client_register() - hear of devices
+ * @client: filled in; belongs to kfi until kfi_client_unregister() returns
+ *
+ * Calls @client->add for each device that is there before it returns, and for each later one when it appears.
+ *
+ * Context: Process; not inside a callback of a client.
+ * Return: 0; -EINVAL a field of @client is NULL; -EEXIST it is registered already; -ENOMEM.
+ */
 int kfi_client_register(struct kfi_client *client);
+
+/**
+ * kfi_client_unregister() - hear of devices no longer
+ * @client: registered before
+ *
+ * Calls @client->remove for each device that @client->add has accepted, last one first. No callback runs or starts after
+ * this has returned.
+ *
+ * Context: Process; not inside a callback of a client.
+ */
 void kfi_client_unregister(struct kfi_client *client);
 
 /**
@@ -312,19 +330,35 @@ void kfi_client_unregister(struct kfi_client *client);
  * @ops: the provider's
  * @device: the device
  * @local_dma_lkey: key for memory mapped by kfi_dma_map_*()
- * @core: kfi's own
+ * @core: kfi's own; the provider leaves it zero
+ * @core.owner: the provider's module
+ * @core.refs: the consumer's references and one for each object opened on the domain
+ * @core.consumer: who opened it
+ * @core.record: counts of what is open on the device
+ *
+ * Each completion queue, region, endpoint and shared receive context holds a reference.
  */
 struct kfi_domain {
 	const struct kfi_domain_ops	*ops;
 	struct kfi_device		*device;
 	u32				local_dma_lkey;
 	struct {
-		struct module		*owner;
-		refcount_t		refs;
-		const char		*consumer;
+		struct module	*owner;
+		refcount_t	refs;
+		const char	*consumer;
+		void		*record;
 	} core;
 };
 
+/**
+ * __kfi_domain_open() - kfi_domain_open() with the consumer's name
+ * @device: as there
+ * @flags: as there
+ * @owner: name of the consumer; outlives the domain
+ *
+ * Context: Process.
+ * Return: as there.
+ */
 struct kfi_domain *__kfi_domain_open(struct kfi_device *device, u32 flags, const char *owner);
 /**
  * kfi_domain_open() - open a protection domain
@@ -334,20 +368,115 @@ struct kfi_domain *__kfi_domain_open(struct kfi_device *device, u32 flags, const
  * The module's name is passed down, so that `rdma res show pd` names the consumer.
  *
  * Context: Process.
- * Return: the domain with one reference, for kfi_domain_put(); ERR_PTR(-ENODEV) when the device is going away.
+ * Return: the domain with one reference, for kfi_domain_put(); ERR_PTR: -ENODEV the device is going away, -EINVAL
+ * @device is NULL, -EOPNOTSUPP unknown flag, -ENOMEM.
  */
 #define kfi_domain_open(device, flags) __kfi_domain_open(device, flags, KBUILD_MODNAME)
+
+/**
+ * kfi_domain_get() - take another reference
+ * @domain: the caller holds a reference already
+ *
+ * Context: Any.
+ * Return: @domain.
+ */
 struct kfi_domain *kfi_domain_get(struct kfi_domain *domain);
+
+/**
+ * kfi_domain_put() - drop a reference; the last one closes the domain
+ * @domain: the domain; NULL and ERR_PTR are ignored
+ *
+ * Context: Process.
+ */
 void kfi_domain_put(struct kfi_domain *domain);
 
+/**
+ * kfi_dma_map_single() - make a buffer usable for local operations
+ * @domain: the domain of the endpoint that will use it
+ * @ptr: linear kernel memory, not of the stack and not of vmalloc
+ * @size: bytes
+ * @dir: who writes it
+ *
+ * Until kfi_dma_unmap_single() the buffer belongs to the device, apart from kfi_dma_sync_single_for_cpu().
+ *
+ * Context: Any.
+ * Return: address for kfi_sge.addr with kfi_domain.local_dma_lkey as key; to be tested by kfi_dma_mapping_error().
+ */
 u64 kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size, enum dma_data_direction dir);
+
+/**
+ * kfi_dma_unmap_single() - undo kfi_dma_map_single()
+ * @domain: as given there
+ * @addr: as returned there
+ * @size: as given there
+ * @dir: as given there
+ *
+ * Legal after the device has gone, as long as @domain is held.
+ *
+ * Context: Any.
+ */
 void kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+
+/**
+ * kfi_dma_mapping_error() - did kfi_dma_map_single() fail?
+ * @domain: as given there
+ * @addr: as returned there
+ *
+ * Context: Any.
+ * Return: 0; -ENOMEM it did.
+ */
 int kfi_dma_mapping_error(struct kfi_domain *domain, u64 addr);
+
+/**
+ * kfi_dma_map_sg() - make a scatter list usable for local operations and regions
+ * @domain: the domain of the endpoint or region that will use it
+ * @sg: scatter list
+ * @nents: number of its elements
+ * @dir: who writes it
+ *
+ * Not for kfi_rma_init(), which maps by itself.
+ *
+ * Context: Any.
+ * Return: number of mapped elements, which may be smaller than @nents; -EINVAL @sg is NULL or @nents is not positive,
+ * -EIO or -ENOMEM the mapping failed, -ENODEV.
+ */
 int kfi_dma_map_sg(struct kfi_domain *domain, struct scatterlist *sg, int nents, enum dma_data_direction dir);
+
+/**
+ * kfi_dma_unmap_sg() - undo kfi_dma_map_sg()
+ * @domain: as given there
+ * @sg: as given there
+ * @nents: as given there, not as returned
+ * @dir: as given there
+ *
+ * Legal after the device has gone, as long as @domain is held.
+ *
+ * Context: Any.
+ */
 void kfi_dma_unmap_sg(struct kfi_domain *domain, struct scatterlist *sg, int nents,
 		      enum dma_data_direction dir);
+
+/**
+ * kfi_dma_sync_single_for_cpu() - take a mapped buffer back for a while
+ * @domain: as given to kfi_dma_map_single()
+ * @addr: as returned there, or within that range
+ * @size: bytes
+ * @dir: as given there
+ *
+ * Context: Any.
+ */
 void kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t size,
 				 enum dma_data_direction dir);
+
+/**
+ * kfi_dma_sync_single_for_device() - give a mapped buffer to the device again
+ * @domain: as given to kfi_dma_map_single()
+ * @addr: as returned there, or within that range
+ * @size: bytes
+ * @dir: as given there
+ *
+ * Context: Any.
+ */
 void kfi_dma_sync_single_for_device(struct kfi_domain *domain, u64 addr, size_t size,
 				    enum dma_data_direction dir);
 
@@ -384,6 +513,19 @@ struct kfi_cq {
 	enum kfi_poll		poll;
 };
 
+/**
+ * __kfi_cq_alloc() - kfi_cq_alloc() and kfi_cq_pool_get() with the consumer's name
+ * @domain: as there
+ * @priv: as there
+ * @nr_cqe: as there
+ * @vector: as there
+ * @poll: as there
+ * @pool: true for kfi_cq_pool_get()
+ * @owner: name of the consumer; outlives the queue
+ *
+ * Context: Process.
+ * Return: as there.
+ */
 struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe, int vector, enum kfi_poll poll,
 			      bool pool, const char *owner);
 /**
@@ -395,7 +537,8 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  * @poll: who runs the callbacks
  *
  * Context: Process.
- * Return: the queue, for kfi_cq_free(), or ERR_PTR: -EINVAL @nr_cqe is 0 or beyond the device's limit, -ENODEV.
+ * Return: the queue, for kfi_cq_free(), or ERR_PTR: -EINVAL @nr_cqe is 0 or beyond the device's limit, @vector is below
+ * -1 or @poll unknown, -ENOMEM, -ENODEV.
  */
 #define kfi_cq_alloc(domain, priv, nr_cqe, vector, poll) \
 	__kfi_cq_alloc(domain, priv, nr_cqe, vector, poll, false, KBUILD_MODNAME)
@@ -410,6 +553,15 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  */
 #define kfi_cq_pool_get(domain, nr_cqe, vector, poll) \
 	__kfi_cq_alloc(domain, NULL, nr_cqe, vector, poll, true, KBUILD_MODNAME)
+
+/**
+ * kfi_cq_free() - free a completion queue or give its share back
+ * @cq: used by no endpoint any more; NULL and ERR_PTR are ignored
+ *
+ * No callback of the queue runs or starts after this has returned.
+ *
+ * Context: Process; not inside a callback of the queue.
+ */
 void kfi_cq_free(struct kfi_cq *cq);
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -450,8 +602,36 @@ struct kfi_mr {
 	struct list_head	node;
 };
 
+/**
+ * kfi_mr_alloc() - allocate a memory region
+ * @domain: where
+ * @type: shape of the memory it can take
+ * @max_sg: pages (elements, for KFI_MR_SG_GAPS) it can take
+ *
+ * Context: Process.
+ * Return: the region, for kfi_mr_free(), or ERR_PTR: -EINVAL @max_sg is 0 or beyond kfi_device_attr.max_mr_pages or @type
+ * unknown, -EOPNOTSUPP capability missing, -ENOMEM, -ENODEV.
+ */
 struct kfi_mr *kfi_mr_alloc(struct kfi_domain *domain, enum kfi_mr_type type, u32 max_sg);
+
+/**
+ * kfi_mr_free() - free a memory region
+ * @mr: fenced: invalidated and that completed, or its endpoint drained or closed; NULL and ERR_PTR are ignored
+ *
+ * Context: Process.
+ */
 void kfi_mr_free(struct kfi_mr *mr);
+
+/**
+ * kfi_mr_remote_inv() - the peer has invalidated a key: was it this region's?
+ * @mr: the region whose key the peer was to invalidate
+ * @key: kfi_comp.data of a completion with KFI_COMP_INV
+ *
+ * Afterwards nobody touches the memory, and the region needs no kfi_op_mr_inv().
+ *
+ * Context: Any.
+ * Return: 0; -EPROTO the peer invalidated something else: end the connection.
+ */
 int kfi_mr_remote_inv(struct kfi_mr *mr, u32 key);
 
 /**
@@ -468,10 +648,46 @@ struct kfi_mr_pool {
 	u32			nr;
 };
 
+/**
+ * kfi_mr_pool_init() - fill a pool
+ * @pool: the consumer's memory; does not move until kfi_mr_pool_destroy()
+ * @domain: where
+ * @nr: number of regions
+ * @type: as kfi_mr_alloc()
+ * @max_sg: as kfi_mr_alloc()
+ *
+ * Context: Process.
+ * Return: 0, or as kfi_mr_alloc(), also -EINVAL @nr is 0. After an error there is nothing to destroy.
+ */
 int kfi_mr_pool_init(struct kfi_mr_pool *pool, struct kfi_domain *domain, u32 nr, enum kfi_mr_type type,
 		     u32 max_sg);
+
+/**
+ * kfi_mr_pool_destroy() - free all regions of a pool
+ * @pool: filled before, or zeroed memory; may be called again
+ *
+ * As for kfi_mr_free(), all regions are fenced; those that were not put back are freed too.
+ *
+ * Context: Process.
+ */
 void kfi_mr_pool_destroy(struct kfi_mr_pool *pool);
+
+/**
+ * kfi_mr_pool_get() - take a region
+ * @pool: the pool
+ *
+ * Context: Any.
+ * Return: the region, for kfi_mr_pool_put(); NULL when all are in use.
+ */
 struct kfi_mr *kfi_mr_pool_get(struct kfi_mr_pool *pool);
+
+/**
+ * kfi_mr_pool_put() - give a region back
+ * @pool: where it came from
+ * @mr: the region; it may still be registered, see kfi_mr.need_inval
+ *
+ * Context: Any.
+ */
 void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -489,7 +705,9 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
  * @ord: reads the peer lets us have outstanding
  * @net: the network namespace
  * @ops: the provider's
- * @core: kfi's own
+ * @core: kfi's own; the provider leaves it zero
+ * @core.owner: the provider's module
+ * @core.counted: it is in the counts
  *
  * Owned by the consumer until kfi_ep_open() succeeds, kfi_info_reject() or kfi_info_put().
  */
@@ -504,7 +722,8 @@ struct kfi_info {
 	struct net			*net;
 	const struct kfi_info_ops	*ops;
 	struct {
-		struct module		*owner;
+		struct module	*owner;
+		bool		counted;
 	} core;
 };
 
@@ -543,6 +762,14 @@ struct kfi_resolve_attr {
 	void			*priv;
 };
 
+/**
+ * __kfi_resolve() - kfi_resolve() with the consumer's name
+ * @attr: as there
+ * @owner: name of the consumer; outlives the connection
+ *
+ * Context: Process.
+ * Return: as there.
+ */
 struct kfi_info *__kfi_resolve(const struct kfi_resolve_attr *attr, const char *owner);
 /**
  * kfi_resolve() - find the device and the path to an address
@@ -550,10 +777,33 @@ struct kfi_info *__kfi_resolve(const struct kfi_resolve_attr *attr, const char *
  *
  * Context: Process. @attr->done may run before this returns.
  * Return: the info, to be given to kfi_ep_open() or kfi_info_put() after the callback (or kfi_info_put() before, which
- * cancels it); ERR_PTR: -EINVAL bad address, -EOPNOTSUPP unknown flag, -ENODEV no provider.
+ * cancels it); ERR_PTR: -EINVAL a pointer is missing, the families differ, the port is 0 or another value is out of its
+ * range, -EAFNOSUPPORT neither IPv4 nor IPv6, -EOPNOTSUPP unknown flag, -ENODEV no provider, -ENOMEM.
  */
 #define kfi_resolve(attr) __kfi_resolve(attr, KBUILD_MODNAME)
+
+/**
+ * kfi_info_put() - drop a connection that has no endpoint
+ * @info: of kfi_resolve() or a connect request; NULL and ERR_PTR are ignored
+ *
+ * A resolution under way is cancelled and its callback does not run or start after this has returned, except inside
+ * that callback itself. A connect request is refused without private data.
+ *
+ * Context: Process.
+ */
 void kfi_info_put(struct kfi_info *info);
+
+/**
+ * kfi_info_reject() - refuse a connect request
+ * @info: of KFI_EVENT_CONNREQ
+ * @private_data: sent to the peer
+ * @len: bytes of it
+ *
+ * Context: Process.
+ * Return: -EINVAL not a connect request or @private_data is NULL and @len is not 0, -EMSGSIZE @len is beyond
+ * kfi_device_attr.max_private_data: @info stays the caller's. 0 or any other errno (the peer or the device has gone
+ * meanwhile): @info is freed.
+ */
 int kfi_info_reject(struct kfi_info *info, const void *private_data, u32 len);
 
 /**
@@ -664,13 +914,104 @@ struct kfi_ep {
 	void			*priv;
 };
 
+/**
+ * kfi_ep_open() - make an endpoint of a resolved connection or a connect request
+ * @info: resolved, or of KFI_EVENT_CONNREQ
+ * @domain: on @info->device
+ * @attr: what is asked for; @attr->max_tx returns what was granted
+ *
+ * On success @info is consumed and the endpoint holds a reference to @domain; the completion queues and the shared
+ * receive context must outlive it. Receives may be posted at once.
+ *
+ * Context: Process.
+ * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing, @info
+ * is not resolved yet, something lives on another device, or a number is 0 or beyond the device's limit (max_rx, and
+ * max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ */
 struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
+
+/**
+ * kfi_ep_close() - end an endpoint
+ * @ep: the endpoint; NULL and ERR_PTR are ignored
+ *
+ * Ends the connection. Every operation and receive that was accepted has completed, no callback runs or starts, and the
+ * memory is freed when this returns. Inside the endpoint's own event callback it returns at once, and all this is so
+ * some time after the callback has returned.
+ *
+ * Context: Process; not inside a completion callback.
+ */
 void kfi_ep_close(struct kfi_ep *ep);
+
+/**
+ * kfi_ep_connect() - ask the peer for the connection
+ * @ep: of a resolved connection
+ * @param: read before return
+ *
+ * The outcome arrives as KFI_EVENT_ESTABLISHED, KFI_EVENT_REJECTED or KFI_EVENT_ERROR, possibly before this returns.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a connect request, or it has been
+ * connected before; -EMSGSIZE too much private data; -ENODEV; -ENOMEM. After an error no event follows.
+ */
 int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
+
+/**
+ * kfi_ep_accept() - accept a connect request
+ * @ep: of a connect request
+ * @param: read before return; retry_count is not used
+ *
+ * Operations may be posted from here on. KFI_EVENT_ESTABLISHED or KFI_EVENT_ERROR follows, possibly before this returns;
+ * a receive may complete before KFI_EVENT_ESTABLISHED.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a resolved connection, or it has
+ * been accepted before; -EMSGSIZE too much private data; -ECONNRESET the peer has gone; -ENODEV; -ENOMEM.
+ */
 int kfi_ep_accept(struct kfi_ep *ep, const struct kfi_conn_param *param);
+
+/**
+ * kfi_ep_shutdown() - end the connection in an orderly way
+ * @ep: the endpoint
+ *
+ * Does not wait for the peer; KFI_EVENT_DISCONNECTED follows. What is outstanding is flushed.
+ *
+ * Context: Process.
+ * Return: 0; -ENOTCONN there is no connection, or no longer; -ENODEV.
+ */
 int kfi_ep_shutdown(struct kfi_ep *ep);
+
+/**
+ * kfi_ep_abort() - put the endpoint into the error state, without telling the peer
+ * @ep: the endpoint
+ *
+ * What is outstanding, and all that is posted later, completes with -ECANCELED.
+ *
+ * Context: Process.
+ * Return: 0; -ENODEV.
+ */
 int kfi_ep_abort(struct kfi_ep *ep);
+
+/**
+ * kfi_ep_drain() - wait until everything has completed
+ * @ep: the endpoint; nobody posts meanwhile
+ * @which: KFI_TX, KFI_RX or both
+ *
+ * Puts the endpoint into the error state first. The callbacks of all that was posted have returned when this returns; a
+ * KFI_POLL_DIRECT queue is polled by the drain. With a shared receive context its receives stay with the context.
+ *
+ * Context: Process; legal inside an event callback, not inside a completion callback.
+ */
 void kfi_ep_drain(struct kfi_ep *ep, u32 which);
+
+/**
+ * kfi_ep_addr() - address of an end of the connection
+ * @ep: the endpoint
+ * @peer: true for the peer's address, false for the local one
+ * @addr: filled in
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL @addr is NULL; -ENOTCONN an imported endpoint that has none.
+ */
 int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
 
 /**
@@ -699,26 +1040,45 @@ struct kfi_pep_attr {
  * struct kfi_pep - a passive endpoint: it listens
  * @ops: the provider's
  * @priv: the consumer's
- * @core: kfi's own
+ * @core: kfi's own; the provider leaves it zero
+ * @core.owner: the provider's module
  */
 struct kfi_pep {
 	const struct kfi_pep_ops	*ops;
 	void				*priv;
 	struct {
-		struct module		*owner;
+		struct module	*owner;
 	} core;
 };
 
+/**
+ * __kfi_pep_open() - kfi_pep_open() with the consumer's name
+ * @attr: as there
+ * @owner: name of the consumer; outlives the passive endpoint
+ *
+ * Context: Process.
+ * Return: as there.
+ */
 struct kfi_pep *__kfi_pep_open(const struct kfi_pep_attr *attr, const char *owner);
 /**
  * kfi_pep_open() - listen for connections
  * @attr: read before return
  *
  * Context: Process. Requests may arrive before this returns.
- * Return: the passive endpoint, for kfi_pep_close(); ERR_PTR: -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV no device has the
- * address, -EOPNOTSUPP unknown flag.
+ * Return: the passive endpoint, for kfi_pep_close(); ERR_PTR: -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV no provider or no
+ * device has the address, -EINVAL a pointer is missing or the backlog is negative, -EAFNOSUPPORT neither IPv4 nor IPv6,
+ * -EOPNOTSUPP unknown flag, -ENOMEM.
  */
 #define kfi_pep_open(attr) __kfi_pep_open(attr, KBUILD_MODNAME)
+
+/**
+ * kfi_pep_close() - stop listening
+ * @pep: the passive endpoint; NULL and ERR_PTR are ignored
+ *
+ * No callback runs or starts after this has returned. Connect requests already handed out live on.
+ *
+ * Context: Process; not inside a callback of @pep.
+ */
 void kfi_pep_close(struct kfi_pep *pep);
 
 /**
@@ -731,7 +1091,26 @@ struct kfi_srx {
 	struct kfi_domain		*domain;
 };
 
+/**
+ * kfi_srx_alloc() - allocate a shared receive context
+ * @domain: where
+ * @max_rx: receives outstanding
+ * @max_sge: elements in a receive
+ *
+ * Context: Process.
+ * Return: the context, for kfi_srx_free(), or ERR_PTR: -EINVAL @max_rx is 0 or beyond kfi_device_attr.max_srx_wr or
+ * @max_sge beyond kfi_device_attr.max_rx_sge, -EOPNOTSUPP no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ */
 struct kfi_srx *kfi_srx_alloc(struct kfi_domain *domain, u32 max_rx, u32 max_sge);
+
+/**
+ * kfi_srx_free() - free a shared receive context
+ * @srx: used by no endpoint any more; NULL and ERR_PTR are ignored
+ *
+ * Receives that are still posted do not complete; their contexts are the consumer's again.
+ *
+ * Context: Process.
+ */
 void kfi_srx_free(struct kfi_srx *srx);
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -753,9 +1132,50 @@ struct kfi_rma {
 	u64		priv[16];
 };
 
+/**
+ * kfi_rma_init() - prepare a transfer
+ * @rma: filled in
+ * @ep: a connected endpoint, opened with kfi_ep_attr.max_rma
+ * @sg: local memory, not mapped by the caller
+ * @nents: number of its elements
+ * @offset: bytes to skip at its beginning
+ * @raddr: remote address
+ * @rkey: remote key
+ * @dir: DMA_TO_DEVICE to write the peer's memory, DMA_FROM_DEVICE to read it
+ *
+ * @rma and the memory belong to kfi until kfi_rma_fini(); @rma->nr_ops says how many operations it takes.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL a pointer is missing, @nents is 0, @offset is beyond the list, or another @dir; -EOPNOTSUPP
+ * capability missing; -EAGAIN more than kfi_ep_attr.max_rma in use; -ENOMEM; -ENODEV.
+ */
 int kfi_rma_init(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *sg, u32 nents, u32 offset, u64 raddr,
 		 u32 rkey, enum dma_data_direction dir);
+
+/**
+ * kfi_rma_fini() - end a transfer that has completed or was not posted
+ * @rma: of kfi_rma_init(); one that is not in use (@rma->ep is NULL) is ignored
+ * @sg: as given there
+ * @nents: as given there
+ * @dir: as given there
+ *
+ * Before kfi_ep_close().
+ *
+ * Context: Any.
+ */
 void kfi_rma_fini(struct kfi_rma *rma, struct scatterlist *sg, u32 nents, enum dma_data_direction dir);
+
+/**
+ * kfi_rma_op() - the operation to post for a transfer
+ * @rma: of kfi_rma_init()
+ * @ctx: completion context of the transfer's last operation, or NULL when @chain follows it
+ * @chain: what to post behind the transfer, or NULL
+ *
+ * With @ctx the last operation of the transfer is signaled.
+ *
+ * Context: Any.
+ * Return: the head of the chain, for kfi_ep_post(); lives in @rma.
+ */
 struct kfi_op *kfi_rma_op(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_op *chain);
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -819,7 +1239,8 @@ static inline int kfi_ep_recv(struct kfi_ep *ep, struct kfi_rx *first, struct kf
  * @first: head of the chain
  * @bad: where to put the first receive that was not accepted, or NULL
  *
- * Context: Any. Return: as kfi_ep_recv().
+ * Context: Any.
+ * Return: as kfi_ep_recv().
  */
 static inline int kfi_srx_recv(struct kfi_srx *srx, struct kfi_rx *first, struct kfi_rx **bad)
 {
@@ -858,6 +1279,17 @@ static inline int kfi_mr_map_sg(struct kfi_mr *mr, struct scatterlist *sg, int n
 	return ((const struct kfi_mr_data_ops *)mr->ops)->map_sg(mr, sg, nents, offset, page_size);
 }
 
+/**
+ * kfi_op_init() - fill in what every operation has; the functions below use it
+ * @op: filled in
+ * @opcode: enum kfi_opcode
+ * @ctx: completion context
+ * @sgl: local memory
+ * @nsge: number of elements
+ * @flags: KFI_OP_*
+ *
+ * Context: Any.
+ */
 static inline void kfi_op_init(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx, const struct kfi_sge *sgl,
 			       u16 nsge, u8 flags)
 {
@@ -987,6 +1419,21 @@ static inline void kfi_op_mr_inv(struct kfi_op *op, struct kfi_ctx *ctx, struct 
 	mr->need_inval = false;
 }
 
-const char *kfi_strerror(int status);
+/**
+ * __kfi_strerror() - kfi_strerror(), under a name that no other module exports
+ * @status: as there
+ *
+ * Context: Any.
+ * Return: as there.
+ */
+const char *__kfi_strerror(int status);
+/**
+ * kfi_strerror() - what a status means, for messages
+ * @status: kfi_comp.status, kfi_event.status or what a function returned
+ *
+ * Context: Any.
+ * Return: constant text, "success" for 0 and "unknown error" for what kfi does not use.
+ */
+#define kfi_strerror(status) __kfi_strerror(status)
 
 #endif /* _KFI_KFI_H */

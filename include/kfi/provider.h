@@ -9,6 +9,10 @@
  * Unless said otherwise every other callback runs in process context, may sleep, holds no lock of kfi, and is called
  * with arguments that kfi.ko has checked: known flags, private data within the device's limit, opcodes in range.
  *
+ * kfi.ko keeps the provider's module loaded while a consumer holds an info, a domain, or anything opened on one. An
+ * endpoint that was closed inside its own event callback, and ends later, is the provider's own business: module exit
+ * waits for it.
+ *
  * Memory: the provider allocates each object with the public structure at its head and frees it in the callback that
  * ends it. Until then the memory stays readable, even when the device has gone: calls on a dead object return -ENODEV.
  */
@@ -49,8 +53,9 @@ struct kfi_ep_ops {
 
 /**
  * struct kfi_info_ops - a connection without endpoint
- * @ep_open: turn it into an endpoint; on success the info is consumed, on failure it stays the consumer's
- * @reject: refuse a connect request and free it; -EINVAL on the resolving side, which frees nothing
+ * @ep_open: turn it into an endpoint; on success the info is consumed, on failure it stays the consumer's. Sets
+ *	kfi_ep.domain and kfi_ep.priv before the first event
+ * @reject: refuse a connect request and free it, whatever is returned. Never called on the resolving side
  * @put: drop it: refuse or cancel, and free. Legal inside the info's own callback
  */
 struct kfi_info_ops {
@@ -103,8 +108,8 @@ struct kfi_srx_ops {
  * @free: no reference is left
  * @cq_alloc: a queue of its own, or with @pool a share of a common one; kfi_cq.domain, priv, nr_cqe and poll are set by
  *	kfi.ko afterwards
- * @mr_alloc: a region for up to @max_sg pages
- * @srx_alloc: a shared receive context
+ * @mr_alloc: a region for up to @max_sg pages; kfi_mr.domain is set by kfi.ko afterwards
+ * @srx_alloc: a shared receive context, or NULL without KFI_CAP_SRX; kfi_srx.domain is set by kfi.ko afterwards
  * @dma_map_single: any context
  * @dma_unmap_single: any context
  * @dma_mapping_error: any context
@@ -130,7 +135,7 @@ struct kfi_domain_ops {
 
 /**
  * struct kfi_device_ops - a device
- * @domain_open: kfi_domain.device is set by kfi.ko afterwards; @owner outlives the domain
+ * @domain_open: kfi_domain.device and kfi_domain.core are set by kfi.ko afterwards; @owner outlives the domain
  */
 struct kfi_device_ops {
 	struct kfi_domain *(*domain_open)(struct kfi_device *device, const char *owner);
@@ -139,12 +144,11 @@ struct kfi_device_ops {
 /**
  * struct kfi_provider - a way to carry endpoints
  * @name: "verbs"
- * @owner: THIS_MODULE; held while a consumer holds an info, a domain or a passive endpoint
+ * @owner: THIS_MODULE; held while a consumer holds an info, a domain or a passive endpoint, and during both calls
  * @priority: providers are tried from high to low; 100 is an RDMA device, 50 is software over sockets
  * @resolve: start to find the path to @attr->dst and call @attr->done once. Returns the info at once; ERR_PTR(-ENODEV)
  *	or a callback with -ENODEV makes kfi try the next provider
- * @pep_open: listen
- * @node: kfi's own
+ * @pep_open: listen; ERR_PTR(-ENODEV) makes kfi try the next provider
  */
 struct kfi_provider {
 	const char		*name;
@@ -152,10 +156,27 @@ struct kfi_provider {
 	int			priority;
 	struct kfi_info		*(*resolve)(const struct kfi_resolve_attr *attr, const char *owner);
 	struct kfi_pep		*(*pep_open)(const struct kfi_pep_attr *attr, const char *owner);
-	struct list_head	node;
 };
 
+/**
+ * kfi_provider_add() - offer a provider to consumers
+ * @provider: filled in; belongs to kfi until kfi_provider_del() returns
+ *
+ * Calls may come in before this returns.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL a field is NULL; -EEXIST a provider of that name is there; -ENOMEM.
+ */
 int kfi_provider_add(struct kfi_provider *provider);
+
+/**
+ * kfi_provider_del() - take a provider back
+ * @provider: added before
+ *
+ * Returns when no call of @provider->resolve or @provider->pep_open is running. Objects that those have made live on.
+ *
+ * Context: Process.
+ */
 void kfi_provider_del(struct kfi_provider *provider);
 
 /**
@@ -163,7 +184,11 @@ void kfi_provider_del(struct kfi_provider *provider);
  * @device: ops, attr, name and provider_name are set; the provider owns the memory
  * @owner: the provider's module
  *
- * Context: Process. Return: 0 or -ENOMEM.
+ * Calls kfi_client.add of every client, first registered first, before it returns; if that would have to wait for another
+ * notification, the calls follow that one.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL a field is missing; -EEXIST added already; -ENOMEM.
  */
 int kfi_device_add(struct kfi_device *device, struct module *owner);
 
@@ -172,10 +197,51 @@ int kfi_device_add(struct kfi_device *device, struct module *owner);
  * @device: added before
  *
  * Calls kfi_client.remove of every client that was told of the device, last registered first, and returns when they
- * have returned. What consumers have left open the provider ends itself afterwards, with -ENODEV.
+ * have returned. What consumers have left open the provider ends itself afterwards, with -ENODEV. The memory of @device
+ * stays readable until the last domain on it is freed.
  *
- * Context: Process, sleeps.
+ * Context: Process; not inside a callback of a client.
  */
 void kfi_device_del(struct kfi_device *device);
+
+/**
+ * kfi_info_adopt() - register a connect request, before it is handed to the consumer
+ * @info: device and ops are set
+ *
+ * Takes the module reference that the consumer's kfi_info_put(), kfi_info_reject() or kfi_ep_open() drops.
+ *
+ * Context: Any.
+ * Return: 0; -ENODEV the device is going away: refuse the request.
+ */
+int kfi_info_adopt(struct kfi_info *info);
+
+/**
+ * kfi_domain_adopt() - register a domain that the provider has made without kfi_device_ops.domain_open
+ * @domain: ops are set; gets one reference, for kfi_domain_put()
+ * @device: where
+ * @consumer: name; outlives the domain
+ *
+ * Context: Process.
+ * Return: 0; -ENODEV the device is going away.
+ */
+int kfi_domain_adopt(struct kfi_domain *domain, struct kfi_device *device, const char *consumer);
+
+/**
+ * kfi_cq_adopt() - register a completion queue that the provider has made without kfi_domain_ops.cq_alloc
+ * @cq: ops, priv, nr_cqe and poll are set; for kfi_cq_free()
+ * @domain: gets a reference and becomes @cq->domain
+ *
+ * Context: Any.
+ */
+void kfi_cq_adopt(struct kfi_cq *cq, struct kfi_domain *domain);
+
+/**
+ * kfi_mr_adopt() - register a region that the provider has made without kfi_domain_ops.mr_alloc
+ * @mr: ops are set; for kfi_mr_free()
+ * @domain: gets a reference and becomes @mr->domain
+ *
+ * Context: Any.
+ */
+void kfi_mr_adopt(struct kfi_mr *mr, struct kfi_domain *domain);
 
 #endif /* _KFI_PROVIDER_H */
