@@ -18,4 +18,28 @@ modules:
 
 endif
 
-.PHONY: modules
+demo:
+	@scripts/setup base uml
+	@selftests/demo
+
+# Everything: the stock kernel, User-Mode Linux, the debug kernel, and the checks that need no kernel.
+check:
+	@scripts/setup
+	@selftests/run --kernel host,stock,uml,uml-debug $(TESTS)
+
+# The long runs: 200 unplugs under load, 1,000 connect and close cycles.
+soak:
+	@scripts/setup base debug
+	@KFI_LONG=1 selftests/run --kernel uml-debug $(or $(TESTS),unplug connect_close failslab)
+
+bench:
+	@scripts/setup base uml
+	@selftests/bench
+
+clean:
+	@scripts/clean
+
+help:
+	@scripts/help
+
+.PHONY: modules demo check soak bench clean help

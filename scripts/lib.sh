@@ -6,8 +6,13 @@ set -euo pipefail
 
 KFI_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # Everything that is slow to make lives here, outside the work tree.
-KFI_CACHE=${KFI_CACHE:-/var/cache/kfi}
-KFI_ROOT=$KFI_CACHE/root			# Debian 13: toolchain and guest root
+if [ -n "${KFI_INSIDE:-}" ]; then
+	KFI_CACHE=/cache
+	KFI_ROOT=
+else
+	KFI_CACHE=${KFI_CACHE:-/var/cache/kfi}
+	KFI_ROOT=$KFI_CACHE/root		# Debian 13: toolchain and guest root
+fi
 KFI_SUITE=${KFI_SUITE:-trixie}
 KFI_MIRROR=${KFI_MIRROR:-http://deb.debian.org/debian}
 KFI_SECURITY=${KFI_SECURITY:-http://security.debian.org/debian-security}
@@ -77,6 +82,11 @@ step()
 # The mounts live in a private mount namespace, so nothing is left behind.
 in_root()
 {
+	# The tests' programs run inside already.
+	if [ -n "${KFI_INSIDE:-}" ]; then
+		"$@"
+		return
+	fi
 	unshare --mount --propagation private -- bash -euc '
 		root=$1 top=$2 cache=$3; shift 3
 		mkdir -p "$root/kfi" "$root/cache" "$root/proc" "$root/sys" "$root/dev"
@@ -107,7 +117,38 @@ load_facts()
 # that two checkouts do not disturb each other.
 kfi_out()
 {
-	printf 'out/%s/%s' "$(printf '%s' "$KFI_TOP" | sha256sum | cut -c1-8)" "$1"
+	printf 'out/%s/%s' "${KFI_OUT_ID:-$(printf '%s' "$KFI_TOP" | sha256sum | cut -c1-8)}" "$1"
+}
+
+# module_tree KERNEL: a /lib/modules/<release> of the kernel's own modules and those of this work tree, for the guests;
+# $KFI_CACHE/<kfi_out>/modules leads to it.
+module_tree()
+{
+	local kernel=$1 out base rel tree key
+	out=$(kfi_out "$kernel")
+	case $kernel in
+	stock) base=/lib/modules/$KREL ;;
+	*) base=$KFI_IN_CACHE/mod/$kernel/lib/modules/$(ls "$KFI_CACHE/mod/$kernel/lib/modules") ;;
+	esac
+	rel=$(basename "$base")
+	tree=$KFI_CACHE/$out/tree/lib/modules/$rel
+	key=$(cd "$KFI_CACHE" && find "$out" "mod/$kernel" -name '*.ko' -not -path '*/tree/*' -printf '%p %s %T@\n' |
+		sort | sha256sum)
+	[ "$(cat "$KFI_CACHE/$out/tree/key" 2>/dev/null)" = "$key $base" ] && return
+	rm -rf "$KFI_CACHE/$out/tree"
+	mkdir -p "$tree/updates"
+	in_root sh -euc '
+		base=$1 tree=$2 out=$3 stock=$4
+		ln -s "$base/kernel" "$tree/kernel"
+		cp "$base"/modules.builtin* "$base/modules.order" "$tree/"
+		find "$out" $stock -name "*.ko" -not -path "*/tree/*" -exec ln -st "$tree/updates" {} +
+		depmod -b "$out/tree" "$(basename "$base")"
+		# The guest mounts over /lib/modules and keeps what was there in /run/modules; see harness/init.
+		case $base in /lib/*) ln -sfn "/run/modules/${base##*/}/kernel" "$tree/kernel" ;; esac
+	' module_tree "$base" "$KFI_IN_CACHE/$out/tree/lib/modules/$rel" "$KFI_IN_CACHE/$out" \
+		"$([ "$kernel" != stock ] || echo $KFI_IN_CACHE/mod/stock)"
+	ln -sfn "tree/lib/modules/$rel" "$KFI_CACHE/$out/modules"
+	printf '%s\n' "$key $base" > "$KFI_CACHE/$out/tree/key"
 }
 
 # kernel_make KERNEL: the arguments of make(1) that name a kernel's build tree, one a line, as seen in the root.

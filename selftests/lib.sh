@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0
+# For the tests that run in a guest; sourced. KTAP output in the manner of tools/testing/selftests/kselftest/ktap_helpers.sh,
+# waiting for conditions, RDMA ports, an NVMe target. See Documentation/kfi/testing.rst.
+# shellcheck shell=bash
+
+KSFT_PASS=0 KSFT_FAIL=1 KSFT_SKIP=4
+KFI_SCALE=${KFI_SCALE:-1}
+# What every test may use: the two ends of a veth pair, with an RDMA device on each.
+IP0=10.0.0.1 IP1=10.0.0.2
+NQN=nqn.2026-01.org.kfi:t
+
+# --- KTAP ----------------------------------------------------------------------------------------
+
+ktap_number=0 ktap_failed=0
+ktap_print_header() { echo "KTAP version 1"; }
+ktap_set_plan() { echo "1..$1"; }
+ktap_diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+ktap_test_pass() { echo "ok $((++ktap_number)) $1"; }
+ktap_test_skip() { echo "ok $((++ktap_number)) $1 # SKIP ${2:-}"; }
+ktap_test_fail() { ktap_failed=1; echo "not ok $((++ktap_number)) $1"; }
+ktap_finished() { exit $((ktap_failed ? KSFT_FAIL : KSFT_PASS)); }
+ktap_skip_all() { ktap_print_header; echo "1..0 # SKIP $1"; exit $KSFT_SKIP; }
+
+# ktap_test NAME COMMAND...: run COMMAND, show what it says only when it fails.
+ktap_test()
+{
+	local name=$1 said
+	shift
+	if said=$("$@" 2>&1); then
+		ktap_test_pass "$name"
+	else
+		ktap_diag "$(tail -n 30 <<< "$said")"
+		ktap_test_fail "$name"
+		return 1
+	fi
+}
+
+# ktap_here NAME COMMAND...: the same for a command that changes this shell's variables or background jobs.
+ktap_here()
+{
+	local name=$1
+	shift
+	if "$@" > /tmp/ktap.out 2>&1; then
+		ktap_test_pass "$name"
+	else
+		ktap_diag "$(tail -n 30 /tmp/ktap.out)"
+		ktap_test_fail "$name"
+		return 1
+	fi
+}
+
+# --- waiting -------------------------------------------------------------------------------------
+
+# wait_until COMMAND...: until COMMAND succeeds; fails after KFI_WAIT seconds (default 10, more on slow kernels).
+wait_until()
+{
+	local end=$((SECONDS + ${KFI_WAIT:-10} * KFI_SCALE))
+
+	until "$@" > /dev/null 2>&1; do
+		if [ $SECONDS -ge $end ]; then
+			echo "waited in vain for: $*" >&2
+			return 1
+		fi
+		sleep 0.02
+	done
+}
+
+# --- modules -------------------------------------------------------------------------------------
+
+loaded() { grep -q "^$1 " /proc/modules; }
+refcount() { cat "/sys/module/$1/refcnt"; }
+have_module() { modinfo -n "$1" > /dev/null 2>&1; }
+
+# need_module NAME...: skip the whole test when the kernel or the work tree does not have one.
+need_module()
+{
+	local m
+
+	for m in "$@"; do
+		have_module "$m" || ktap_skip_all "no module $m for $(uname -r)"
+	done
+}
+
+# unloaded NAME...: unload each that is loaded; they may be in use for a moment longer.
+unloaded()
+{
+	local m
+
+	for m in "$@"; do
+		loaded "$m" || continue
+		wait_until modprobe -r "$m" || {
+			grep "^$m " /proc/modules
+			return 1
+		}
+	done
+}
+
+# --- RDMA ports ----------------------------------------------------------------------------------
+
+# driver_module: the module of the soft driver under test.
+driver_module() { [ "$KFI_DEVICE" = rxe ] && echo rdma_rxe || echo siw; }
+DEV0=${KFI_DEVICE:-none}0 DEV1=${KFI_DEVICE:-none}1
+
+# veth_up: two ends in one network namespace between which packets really travel; see "send-to-self" in testing.rst.
+veth_up()
+{
+	ip link add v0 type veth peer name v1 || return
+	for i in all v0 v1; do
+		echo 0 > /proc/sys/net/ipv4/conf/$i/rp_filter
+		echo 1 > /proc/sys/net/ipv4/conf/$i/accept_local
+		echo 1 > /proc/sys/net/ipv4/conf/$i/arp_ignore
+		echo 2 > /proc/sys/net/ipv4/conf/$i/arp_announce
+	done
+	ip addr add $IP0/24 dev v0
+	ip addr add $IP1/24 dev v1
+	ip link set v0 up
+	ip link set v1 up
+	ip rule add pref 1 iif v0 lookup local
+	ip rule add pref 2 iif v1 lookup local
+	ip rule add pref 10 from $IP0 to $IP1 lookup 101
+	ip rule add pref 11 from $IP1 to $IP0 lookup 102
+	ip rule add pref 1000 lookup local
+	ip rule del pref 0
+	ip route add $IP1/32 dev v0 src $IP0 table 101
+	ip route add $IP0/32 dev v1 src $IP1 table 102
+}
+
+veth_down()
+{
+	ip link show dev v0 > /dev/null 2>&1 || return 0
+	ip rule add pref 0 lookup local
+	for pref in 1 2 10 11 1000; do ip rule del pref $pref; done
+	ip link del v0
+}
+
+port_active() { grep -q ACTIVE "/sys/class/infiniband/$1/ports/1/state"; }
+
+port_up() # NUMBER
+{
+	rdma link add "$KFI_DEVICE$1" type "$KFI_DEVICE" netdev "v$1" && wait_until port_active "$KFI_DEVICE$1"
+}
+
+# ports_up: RDMA devices of the kind under test on both ends.
+ports_up()
+{
+	modprobe "$(driver_module)" && veth_up && port_up 0 && port_up 1
+}
+
+ports_down()
+{
+	local d
+
+	for d in /sys/class/infiniband/*; do
+		[ -e "$d" ] && rdma link del "${d##*/}"
+	done
+	veth_down
+}
+
+# --- NVMe over fabrics ---------------------------------------------------------------------------
+
+# target_up TRANSPORT DEVICE: the stock target, listening on IP0, with DEVICE as its only namespace.
+target_up()
+{
+	local t=/sys/kernel/config/nvmet
+
+	modprobe "nvmet-$1" || return
+	mkdir -p $t/subsystems/$NQN/namespaces/1 $t/ports/1 || return
+	echo 1 > $t/subsystems/$NQN/attr_allow_any_host
+	echo "$2" > $t/subsystems/$NQN/namespaces/1/device_path || return
+	echo 1 > $t/subsystems/$NQN/namespaces/1/enable || return
+	echo "$1" > $t/ports/1/addr_trtype
+	echo ipv4 > $t/ports/1/addr_adrfam
+	echo $IP0 > $t/ports/1/addr_traddr
+	echo 4420 > $t/ports/1/addr_trsvcid
+	ln -s $t/subsystems/$NQN $t/ports/1/subsystems/$NQN
+}
+
+target_down()
+{
+	local t=/sys/kernel/config/nvmet
+
+	[ -d $t/subsystems/$NQN ] || return 0
+	rm -f $t/ports/1/subsystems/$NQN
+	rmdir $t/ports/1
+	echo 0 > $t/subsystems/$NQN/namespaces/1/enable
+	rmdir $t/subsystems/$NQN/namespaces/1 $t/subsystems/$NQN
+}
+
+nvme_disk()
+{
+	local d
+
+	for d in /sys/class/nvme-subsystem/*/nvme*n1 /sys/class/nvme/nvme*/nvme*n1; do
+		[ -b "/dev/${d##*/}" ] && [ "$(cat "/sys/block/${d##*/}/size")" -gt 0 ] && echo "/dev/${d##*/}" && return
+	done
+	return 1
+}
+
+# nvme_connect [ARGUMENT...]: from IP1 to the target at IP0; prints the disk.
+nvme_connect()
+{
+	nvme connect -t rdma -a $IP0 -w $IP1 -s 4420 -n $NQN \
+		--hostnqn nqn.2014-08.org.nvmexpress:uuid:6c1f4c2e-0c2b-4d0e-8f3a-6f1f6b0f3c11 \
+		--hostid 6c1f4c2e-0c2b-4d0e-8f3a-6f1f6b0f3c11 "$@" > /tmp/nvme.out 2>&1 || { cat /tmp/nvme.out >&2; return 1; }
+	wait_until nvme_disk && nvme_disk
+}
+
+nvme_disconnect() { nvme disconnect -n $NQN > /dev/null 2>&1; }
+nvme_gone() { ! ls -d /sys/class/nvme/nvme* > /dev/null 2>&1; }
+
+# null_disk BYTES_IN_MIB: a disk in memory that keeps what is written, for verification; 0: one that keeps nothing.
+null_disk()
+{
+	local c=/sys/kernel/config/nullb/nullb0
+
+	modprobe null_blk nr_devices=0 || return
+	mkdir $c || return
+	if [ "$1" -gt 0 ]; then
+		echo 1 > $c/memory_backed
+		echo "$1" > $c/size
+	else
+		echo 4096 > $c/size
+	fi
+	echo 512 > $c/blocksize
+	echo 1 > $c/power
+	wait_until test -b /dev/nullb0
+}
+
+null_disk_gone()
+{
+	local c=/sys/kernel/config/nullb/nullb0
+
+	[ ! -d $c ] || rmdir $c
+}
+
+# fio_verify DISK MIB: write all of it in mixed sizes, read it back, compare CRC32C of each block.
+fio_verify()
+{
+	fio --name=verify --filename="$1" --direct=1 --ioengine=io_uring --iodepth=16 --rw=randwrite \
+		--bsrange=4k-128k --bs_unaligned=0 --size="$2M" --verify=crc32c --do_verify=1 --verify_fatal=1 \
+		--group_reporting --minimal > /tmp/fio.out 2>&1 || { tail -n 20 /tmp/fio.out >&2; return 1; }
+}
+
+# fio_iops DISK RW BLOCKSIZE DEPTH SECONDS: operations per second; fails on any I/O error.
+fio_iops()
+{
+	fio --name=iops --filename="$1" --direct=1 --ioengine=io_uring --rw="$2" --bs="$3" --iodepth="$4" \
+		--iodepth_batch_submit=16 --iodepth_batch_complete_min=1 --iodepth_batch_complete_max=16 \
+		--time_based --runtime="$5" --size=100% --norandommap --randrepeat=1 --minimal > /tmp/fio.out 2>/tmp/fio.err ||
+		{ cat /tmp/fio.err /tmp/fio.out >&2; return 1; }
+	# Terse format 3: field 8 is read IOPS, field 49 write IOPS.
+	awk -F';' '/^3;/ { print int($8 + $49) }' /tmp/fio.out
+}
+
+# --- the end of a test ---------------------------------------------------------------------------
+
+# cleanup_all: whatever a test has left; prints what could not be undone, and fails then. Run by harness/init.
+cleanup_all()
+{
+	local rc=0
+
+	nvme disconnect-all > /dev/null 2>&1
+	wait_until nvme_gone || rc=1
+	target_down || rc=1
+	ports_down || rc=1
+	null_disk_gone || rc=1
+	for m in kfi_test kfi_perf kfi_sample nvme_rdma nvme_tcp nvmet_rdma nvmet_tcp nvme_fabrics nvmet null_blk rdma_rxe siw \
+		kfi_verbs kfi; do
+		unloaded $m || { echo "module $m does not unload"; rc=1; }
+	done
+	return $rc
+}

@@ -1,0 +1,27 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The baseline: the kernel's own initiator and target, with kfi loaded beside them. What fails here is not a port's fault.
+# kfi-test: limit=60 order=10
+. "$(dirname "$0")/lib.sh"
+
+need_module nvme-rdma nvmet-rdma null_blk "$(driver_module)"
+MIB=$((KFI_SCALE > 1 ? 8 : 64))
+
+bytes() { cat /sys/class/net/v1/statistics/rx_bytes; }
+crossed() { [ $(($(bytes) - $1)) -gt $((MIB * 900000)) ]; }
+connect() { disk=$(nvme_connect -i 2); }
+setup() { modprobe nvme-rdma && ports_up && null_disk $MIB && target_up rdma /dev/nullb0; }
+gone() { nvme_disconnect; wait_until nvme_gone; }
+
+ktap_print_header
+ktap_set_plan 7
+have_module kfi_verbs && modprobe kfi_verbs
+ktap_here "target on $KFI_DEVICE" setup
+ktap_here "connect" connect
+before=$(bytes)
+ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
+ktap_test "the data crossed the veth pair" crossed "$before"
+ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
+ktap_test "disconnect" gone
+ktap_test "connect and disconnect again" eval 'nvme_connect -i 1 && gone'
+ktap_finished
