@@ -8,3 +8,4 @@
 #include <kfi/provider.h>
 #include <kfi/import.h>
 #include "helpers.h"
+#include "verbs/helpers.h"

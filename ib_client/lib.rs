@@ -16,7 +16,7 @@ use kernel::prelude::*;
     unused
 )]
 mod bindings {
-    use kernel::bindings::*;
+    pub(crate) use kernel::bindings::*;
     use kernel::ffi;
     use pin_init::{MaybeZeroable, Zeroable};
     type __kernel_size_t = usize;
@@ -26,6 +26,8 @@ mod bindings {
     unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
     include!(concat!(env!("KFI_OBJ"), "/bindings_generated.rs"));
 }
+
+mod verbs;
 
 module! {
     type: Verbs,

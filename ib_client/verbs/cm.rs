@@ -1,0 +1,642 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Connection management by rdma_cm identifiers.
+//!
+//! C header: [`include/rdma/rdma_cm.h`](srctree/include/rdma/rdma_cm.h)
+
+use super::{
+    addr::{
+        Net,
+        SockAddr, //
+    },
+    device::Device,
+    errno,
+    pd::Caller, //
+};
+use crate::bindings;
+use core::{
+    cell::Cell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        ArcBorrow, //
+    },
+    task::might_sleep,
+    types::NotThreadSafe, //
+};
+
+pub use super::cm_event::{
+    ConnParam,
+    Event,
+    Granted, //
+};
+
+/// What hears of the events of an identifier.
+///
+/// Calls for one identifier do not overlap, except for connect requests to one that listens on every device. They run in
+/// process context and may sleep.
+pub trait Handler: Send + Sync + 'static {
+    /// Something happened to the identifier.
+    ///
+    /// A removal of the device is told as [`Event::DeviceRemoval`]; a client that has a gate for its devices has nothing to
+    /// do then, since its own removal callback has come before.
+    fn event(this: ArcBorrow<'_, Self>, id: Locked<'_>, event: &Event<'_>);
+
+    /// A peer asks for a connection. A request that is dropped is refused.
+    fn connect_request(_this: ArcBorrow<'_, Self>, _request: ConnectRequest<'_>) {}
+}
+
+/// What the `context` of an identifier points to.
+///
+/// # Invariants
+///
+/// `release` frees the [`Context`] that this is the head of.
+#[repr(C)]
+struct Head {
+    id: Atomic<*mut bindings::rdma_cm_id>,
+    /// The task that runs a callback of the identifier at the moment.
+    task: Atomic<*mut bindings::task_struct>,
+    /// The owner has given the identifier up in its own callback; it is destroyed at the end of that.
+    doomed: Atomic<bool>,
+    release: unsafe fn(NonNull<Head>),
+}
+
+#[repr(C)]
+struct Context<H> {
+    head: Head,
+    handler: Arc<H>,
+}
+
+fn current() -> *mut bindings::task_struct {
+    // SAFETY: No requirements.
+    unsafe { bindings::get_current() }
+}
+
+impl<H: Handler> Context<H> {
+    fn new(handler: Arc<H>) -> Result<NonNull<Head>> {
+        let context = KBox::new(
+            Self {
+                head: Head {
+                    id: Atomic::new(core::ptr::null_mut()),
+                    task: Atomic::new(core::ptr::null_mut()),
+                    doomed: Atomic::new(false),
+                    release: Self::release,
+                },
+                handler,
+            },
+            GFP_KERNEL,
+        )?;
+        // CAST: The head is the first member.
+        NonNull::new(KBox::into_raw(context).cast()).ok_or(ENOMEM)
+    }
+
+    /// # Safety
+    ///
+    /// `head` is the head of a leaked `Context<H>` that nobody uses any more.
+    unsafe fn release(head: NonNull<Head>) {
+        // CAST: The head is the first member.
+        // SAFETY: As the caller promises.
+        drop(unsafe { KBox::from_raw(head.as_ptr().cast::<Self>()) });
+    }
+}
+
+impl Head {
+    fn in_callback(&self) -> bool {
+        core::ptr::eq(self.task.load(Acquire), current())
+    }
+
+    /// Ends a callback; whether the identifier is to be destroyed by it.
+    fn leave(&self) -> bool {
+        self.task.store(core::ptr::null_mut(), Release);
+        self.doomed.load(Relaxed)
+    }
+}
+
+/// Passes an event on.
+///
+/// # Safety
+///
+/// Called by rdma_cm for identifiers whose context is a `Context<H>`, or for connect requests to them, with the handler
+/// mutex of `id` held.
+unsafe extern "C" fn callback<H: Handler>(
+    id: *mut bindings::rdma_cm_id,
+    event: *mut bindings::rdma_cm_event,
+) -> c_int {
+    // SAFETY: rdma_cm passes an identifier that is there.
+    let context = unsafe { (*id).context }.cast::<Context<H>>();
+    // SAFETY: The context is freed after the identifier that owns it was destroyed, and destruction waits for callbacks.
+    let context = unsafe { &*context };
+    // SAFETY: The context holds a reference, as above.
+    let handler = unsafe { ArcBorrow::from_raw(Arc::as_ptr(&context.handler)) };
+    // SAFETY: rdma_cm passes an event that does not change during the call.
+    let event = unsafe { &*event };
+
+    if event.event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_REQUEST {
+        let child = Cell::new(None);
+        H::connect_request(
+            handler,
+            ConnectRequest {
+                // SAFETY: rdma_cm passes an identifier that is there.
+                id: unsafe { NonNull::new_unchecked(id) },
+                event,
+                child: &child,
+            },
+        );
+        return match child.get() {
+            // Nobody took it; rdma_cm destroys it, which refuses the connection.
+            None => errno::ECONNREFUSED,
+            // SAFETY: The identifier was adopted, and the handler mutex keeps its owner from destroying it meanwhile.
+            Some(head) => unsafe { end_callback(head) },
+        };
+    }
+
+    // An identifier that listens on every device has hidden ones that report in its name.
+    let own = core::ptr::eq(context.head.id.load(Relaxed), id);
+    if own {
+        context.head.task.store(current(), Release);
+    }
+    // SAFETY: The identifier is there, and its handler mutex is held during the callback.
+    let locked = unsafe { Locked::from_raw(id) };
+    H::event(handler, locked, &Event::new(event, id));
+    if own {
+        // SAFETY: The handler mutex keeps the owner from destroying the identifier meanwhile.
+        unsafe { end_callback(NonNull::from(&context.head)) }
+    } else {
+        0
+    }
+}
+
+/// Ends a callback; returns what the callback is to return.
+///
+/// # Safety
+///
+/// `head` belongs to an identifier whose callback runs in this task.
+unsafe fn end_callback(head: NonNull<Head>) -> c_int {
+    // SAFETY: As the caller promises: it is freed after the identifier was destroyed, which takes the handler mutex.
+    let (doomed, release) = unsafe { (head.as_ref().leave(), head.as_ref().release) };
+    if !doomed {
+        return 0;
+    }
+    // SAFETY: The owner has given the identifier up, and rdma_cm makes no further callback after an error is returned.
+    unsafe { release(head) };
+    errno::ECONNABORTED
+}
+
+/// An rdma_cm identifier: one end of a connection that is being made or is there, or a listener.
+///
+/// Dropping it destroys it and waits for its callbacks; in its own callback it is destroyed when that returns instead.
+///
+/// Wraps the kernel's C `struct rdma_cm_id`.
+///
+/// # Invariants
+///
+/// - `raw` is an identifier owned by this object.
+/// - `head`, if there is one, is its context, and owned by this object too.
+/// - `has_qp` is set while the identifier has a queue pair, or one is being made.
+pub struct CmId {
+    raw: NonNull<bindings::rdma_cm_id>,
+    head: Option<NonNull<Head>>,
+    has_qp: Atomic<bool>,
+}
+
+// SAFETY: Identifiers may be used from any thread; contexts are `Send` as their handlers are.
+unsafe impl Send for CmId {}
+// SAFETY: What rdma_cm does not serialise itself is done with the handler mutex held.
+unsafe impl Sync for CmId {}
+
+impl CmId {
+    /// Creates an identifier for reliable connections. Context: process, sleeps.
+    pub fn new<H: Handler>(net: &Net, handler: Arc<H>, caller: Caller) -> Result<Arc<Self>> {
+        let head = Context::new(handler)?;
+        // SAFETY: The context is what the callback expects and is freed after the identifier.
+        let raw = unsafe { create(net, callback::<H>, head.as_ptr().cast(), caller) }.inspect_err(|_| {
+            // SAFETY: There is no identifier that could use it.
+            unsafe { Context::<H>::release(head) };
+        })?;
+        // SAFETY: `head` is the context that was made above.
+        unsafe { head.as_ref() }.id.store(raw.as_ptr(), Relaxed);
+        Self::wrap(raw, Some(head))
+    }
+
+    /// Creates an identifier whose callback is C code.
+    ///
+    /// It must not be dropped in its own callback. Context: process, sleeps.
+    ///
+    /// # Safety
+    ///
+    /// `handler` may be called with an identifier whose context is `context` until this one is destroyed.
+    pub unsafe fn new_raw(
+        net: &Net,
+        handler: unsafe extern "C" fn(*mut bindings::rdma_cm_id, *mut bindings::rdma_cm_event) -> c_int,
+        context: *mut c_void,
+        caller: Caller,
+    ) -> Result<Arc<Self>> {
+        // SAFETY: As the caller promises.
+        Self::wrap(unsafe { create(net, handler, context, caller) }?, None)
+    }
+
+    /// Takes over an identifier that C code owns: the new one of a connect request, with a context of its own.
+    ///
+    /// It must not be dropped in its own callback. If there is no memory the identifier stays the caller's.
+    /// Context: process, sleeps.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns `raw`, which has no queue pair, and gives it up on success. Its context and handler are set, and the
+    /// handler may be called until it is destroyed.
+    pub unsafe fn from_raw(raw: NonNull<bindings::rdma_cm_id>) -> Result<Arc<Self>> {
+        let memory = kernel::sync::UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
+        // INVARIANT: As the caller promises.
+        Ok(memory
+            .write(Self {
+                raw,
+                head: None,
+                has_qp: Atomic::new(false),
+            })
+            .into())
+    }
+
+    fn wrap(raw: NonNull<bindings::rdma_cm_id>, head: Option<NonNull<Head>>) -> Result<Arc<Self>> {
+        // INVARIANT: Created just now. If there is no memory, the value is dropped, which destroys the identifier.
+        Ok(Arc::new(
+            Self {
+                raw,
+                head,
+                has_qp: Atomic::new(false),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// The C object.
+    #[inline]
+    pub fn as_raw(&self) -> *mut bindings::rdma_cm_id {
+        self.raw.as_ptr()
+    }
+
+    fn head(&self) -> Option<&Head> {
+        // SAFETY: By the type invariant the context is owned by `self`.
+        self.head.map(|h| unsafe { h.as_ref() })
+    }
+
+    /// The device, once the identifier was bound to one. It stays bound until it is destroyed, and the subsystem keeps the
+    /// device as long.
+    pub fn device(&self) -> Option<&Device> {
+        // SAFETY: By the type invariant the identifier is there. The pointer is set once, possibly at this moment, so it is
+        // read as a whole.
+        let device = unsafe { (&raw const (*self.as_raw()).device).read_volatile() };
+        // SAFETY: rdma_cm's removal of a device waits for the identifiers that are bound to it.
+        (!device.is_null()).then(|| unsafe { Device::from_raw(device) })
+    }
+
+    /// The port of the device, from 1; 0 before the identifier was bound to one.
+    pub fn port(&self) -> u32 {
+        // SAFETY: By the type invariant the identifier is there.
+        unsafe { (&raw const (*self.as_raw()).port_num).read_volatile() }
+    }
+
+    /// The local address.
+    pub fn local_addr(&self) -> SockAddr {
+        // CAST: A `SockAddr` has the layout of a socket address of any family.
+        // SAFETY: By the type invariant the identifier is there; any bytes are a valid `SockAddr`.
+        unsafe { (&raw const (*self.as_raw()).route.addr.src_addr).cast::<SockAddr>().read() }
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> SockAddr {
+        // CAST: As above.
+        // SAFETY: As above.
+        unsafe { (&raw const (*self.as_raw()).route.addr.dst_addr).cast::<SockAddr>().read() }
+    }
+
+    /// Calls `f` with the handler mutex held, that is while no callback of the identifier runs. In a callback of the
+    /// identifier it is held already. Context: process, sleeps.
+    pub fn with_lock<R>(&self, f: impl FnOnce(Locked<'_>) -> R) -> R {
+        might_sleep();
+        let in_callback = self.head().is_some_and(Head::in_callback);
+        if !in_callback {
+            // SAFETY: By the type invariant the identifier is there; its mutex is not held by this task.
+            unsafe { bindings::rdma_lock_handler(self.as_raw()) };
+        }
+        // SAFETY: The identifier is there, and its handler mutex is held.
+        let ret = f(unsafe { Locked::from_raw(self.as_raw()) });
+        if !in_callback {
+            // SAFETY: Locked above.
+            unsafe { bindings::rdma_unlock_handler(self.as_raw()) };
+        }
+        ret
+    }
+
+    /// Binds the identifier to a local address, and to its device if that is not a wildcard. Context: process, sleeps.
+    pub fn bind(&self, addr: &SockAddr) -> Result {
+        let mut addr = *addr;
+        // SAFETY: The identifier is there and locked; `addr` has room for an address of any family.
+        self.with_lock(|id| to_result(unsafe { bindings::rdma_bind_addr(id.as_raw(), addr.as_mut_ptr()) }))
+    }
+
+    /// Starts to find the device for an address: [`Event::AddrResolved`] or [`Event::AddrError`] follows.
+    /// Context: process, sleeps.
+    pub fn resolve_addr(&self, src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Result {
+        let mut src = src.copied();
+        let src = src.as_mut().map_or(core::ptr::null_mut(), SockAddr::as_mut_ptr);
+        // SAFETY: The identifier is there and locked; the addresses have room for any family.
+        self.with_lock(|id| {
+            to_result(unsafe {
+                bindings::rdma_resolve_addr(id.as_raw(), src, dst.as_ptr(), timeout_ms as c_ulong)
+            })
+        })
+    }
+
+    /// Starts to find the path: [`Event::RouteResolved`] or [`Event::RouteError`] follows. Context: process, sleeps.
+    pub fn resolve_route(&self, timeout_ms: u32) -> Result {
+        self.with_lock(|id| id.resolve_route(timeout_ms))
+    }
+
+    /// Listens for connect requests. Context: process, sleeps.
+    pub fn listen(&self, backlog: u32) -> Result {
+        let backlog = c_int::try_from(backlog).map_err(|_| EINVAL)?;
+        // SAFETY: The identifier is there and locked.
+        self.with_lock(|id| to_result(unsafe { bindings::rdma_listen(id.as_raw(), backlog) }))
+    }
+
+    fn need_qp(&self) -> Result {
+        if self.has_qp.load(Acquire) {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// Connects: [`Event::Established`] or a failure follows.
+    ///
+    /// Fails with `EINVAL` without a queue pair or a resolved path, or if the private data is too long.
+    /// Context: process, sleeps.
+    pub fn connect(&self, param: &ConnParam<'_>) -> Result {
+        self.need_qp()?;
+        let mut raw = param.to_raw()?;
+        // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
+        self.with_lock(|id| to_result(unsafe { bindings::rdma_connect_locked(id.as_raw(), &mut raw) }))
+    }
+
+    /// Accepts a connect request: [`Event::Established`] follows.
+    ///
+    /// Fails with `EINVAL` without a queue pair or a request, or if the private data is too long; the request is refused
+    /// then. Context: process, sleeps.
+    pub fn accept(&self, param: &ConnParam<'_>) -> Result {
+        self.need_qp()?;
+        let mut raw = param.to_raw()?;
+        // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
+        self.with_lock(|id| to_result(unsafe { bindings::rdma_accept(id.as_raw(), &mut raw) }))
+    }
+
+    /// Refuses a connect request. Context: process, sleeps.
+    pub fn reject(&self, private_data: &[u8]) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        unsafe { reject(self.raw, private_data) }
+    }
+
+    /// Ends a connection: the queue pair enters the error state, the peer is told. Context: process, sleeps.
+    pub fn disconnect(&self) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        to_result(unsafe { bindings::rdma_disconnect(self.as_raw()) })
+    }
+
+    /// Tells rdma_cm that a message has come in before the connection was reported. Context: process, sleeps.
+    pub fn notify_established(&self) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        to_result(unsafe { bindings::rdma_notify(self.as_raw(), bindings::ib_event_type_IB_EVENT_COMM_EST) })
+    }
+
+    /// Sets the IP type of service, before the path is resolved. Context: any.
+    pub fn set_service_type(&self, tos: u8) {
+        // SAFETY: By the type invariant the identifier is there.
+        unsafe { bindings::rdma_set_service_type(self.as_raw(), c_int::from(tos)) };
+    }
+
+    /// Allows an address that is in use, before it is bound. Context: process.
+    pub fn set_reuseaddr(&self, reuse: bool) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        to_result(unsafe { bindings::rdma_set_reuseaddr(self.as_raw(), c_int::from(reuse)) })
+    }
+
+    /// Restricts an IPv6 wildcard address to IPv6, before it listens. Context: process.
+    pub fn set_afonly(&self, afonly: bool) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        to_result(unsafe { bindings::rdma_set_afonly(self.as_raw(), c_int::from(afonly)) })
+    }
+
+    /// Claims the one queue pair that an identifier can have.
+    pub(super) fn claim_qp(&self) -> Result<QpClaim<'_>> {
+        // INVARIANT: One is being made.
+        self.has_qp.cmpxchg(false, true, Full).map_err(|_| EBUSY)?;
+        Ok(QpClaim(Some(self)))
+    }
+
+    /// The queue pair was destroyed.
+    pub(super) fn release_qp(&self) {
+        self.has_qp.store(false, Release);
+    }
+}
+
+impl Drop for CmId {
+    fn drop(&mut self) {
+        might_sleep();
+        if let Some(head) = self.head().filter(|h| h.in_callback()) {
+            // Destruction would wait for the callback that this runs in; it is left to the end of that.
+            head.doomed.store(true, Relaxed);
+            return;
+        }
+        // Drop order: a queue pair holds a reference to its identifier, so there is none any more.
+        // SAFETY: By the type invariant the identifier is ours, and it is not used after this. This is no callback of it.
+        unsafe { bindings::rdma_destroy_id(self.as_raw()) };
+        if let Some(head) = self.head {
+            // SAFETY: By the type invariant the context is ours, and no callback can come any more.
+            unsafe { (head.as_ref().release)(head) };
+        }
+    }
+}
+
+/// An identifier that is about to get its queue pair.
+pub(super) struct QpClaim<'a>(Option<&'a CmId>);
+
+impl QpClaim<'_> {
+    /// It has got it.
+    pub(super) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for QpClaim<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            id.release_qp();
+        }
+    }
+}
+
+/// Creates an identifier.
+///
+/// # Safety
+///
+/// `handler` may be called with an identifier whose context is `context` until it is destroyed.
+unsafe fn create(
+    net: &Net,
+    handler: unsafe extern "C" fn(*mut bindings::rdma_cm_id, *mut bindings::rdma_cm_event) -> c_int,
+    context: *mut c_void,
+    caller: Caller,
+) -> Result<NonNull<bindings::rdma_cm_id>> {
+    // SAFETY: The name space is there, handler and context are as the caller promises, and the name lives long enough by
+    // the invariant of `Caller`.
+    let raw = unsafe {
+        bindings::__rdma_create_kernel_id(
+            net.as_raw(),
+            Some(handler),
+            context,
+            bindings::rdma_ucm_port_space_RDMA_PS_TCP,
+            bindings::ib_qp_type_IB_QPT_RC,
+            caller.as_ptr(),
+        )
+    };
+    NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)
+}
+
+/// Refuses a connect request.
+///
+/// # Safety
+///
+/// `id` points to an identifier that is there.
+unsafe fn reject(id: NonNull<bindings::rdma_cm_id>, private_data: &[u8]) -> Result {
+    let len = u8::try_from(private_data.len()).map_err(|_| EINVAL)?;
+    // SAFETY: As the caller promises; the data is copied.
+    to_result(unsafe {
+        bindings::rdma_reject(
+            id.as_ptr(),
+            private_data.as_ptr().cast(),
+            len,
+            // CAST: The reasons are small numbers.
+            bindings::ib_cm_rej_reason_IB_CM_REJ_CONSUMER_DEFINED as u8,
+        )
+    })
+}
+
+/// An identifier whose handler mutex is held.
+///
+/// # Invariants
+///
+/// For `'a` the identifier is there and its handler mutex is held by this task.
+pub struct Locked<'a> {
+    raw: NonNull<bindings::rdma_cm_id>,
+    _held: PhantomData<&'a ()>,
+    _not_send: NotThreadSafe,
+}
+
+impl Locked<'_> {
+    /// Views a C identifier, for callbacks in C.
+    ///
+    /// # Safety
+    ///
+    /// For `'a` the identifier is there and its handler mutex is held by this task.
+    pub unsafe fn from_raw(raw: *mut bindings::rdma_cm_id) -> Self {
+        // INVARIANT: As the caller promises.
+        Self {
+            // SAFETY: As the caller promises.
+            raw: unsafe { NonNull::new_unchecked(raw) },
+            _held: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// The C object.
+    pub fn as_raw(&self) -> *mut bindings::rdma_cm_id {
+        self.raw.as_ptr()
+    }
+
+    /// The device, once the identifier was bound to one.
+    pub fn device(&self) -> Option<&Device> {
+        // SAFETY: By the type invariant the identifier is there, and binding it takes its mutex.
+        let device = unsafe { (*self.as_raw()).device };
+        // SAFETY: rdma_cm's removal of a device waits for the identifiers that are bound to it.
+        (!device.is_null()).then(|| unsafe { Device::from_raw(device) })
+    }
+
+    /// See [`CmId::resolve_route`].
+    pub fn resolve_route(&self, timeout_ms: u32) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        to_result(unsafe { bindings::rdma_resolve_route(self.as_raw(), timeout_ms as c_ulong) })
+    }
+}
+
+/// A peer that asks for a connection.
+///
+/// Dropping it refuses the connection.
+///
+/// # Invariants
+///
+/// `id` is the new identifier of the request, owned by the callback that runs. It is adopted when `child` is set.
+pub struct ConnectRequest<'a> {
+    id: NonNull<bindings::rdma_cm_id>,
+    event: &'a bindings::rdma_cm_event,
+    child: &'a Cell<Option<NonNull<Head>>>,
+}
+
+impl<'a> ConnectRequest<'a> {
+    /// The device that the request came in on.
+    pub fn device(&self) -> Option<&Device> {
+        // SAFETY: By the type invariant the identifier is there; nobody changes it during the callback.
+        let device = unsafe { (*self.id.as_ptr()).device };
+        // SAFETY: rdma_cm's removal of a device waits for the identifiers that are bound to it.
+        (!device.is_null()).then(|| unsafe { Device::from_raw(device) })
+    }
+
+    /// What the peer asks for: its private data and limits.
+    pub fn granted(&self) -> Granted<'a> {
+        Granted::new(self.event)
+    }
+
+    /// Takes the connection; [`CmId::accept`] or [`CmId::reject`] answers the peer, now or later.
+    ///
+    /// Without memory the request is refused.
+    pub fn adopt<H: Handler>(self, handler: Arc<H>) -> Result<Arc<CmId>> {
+        let memory = kernel::sync::UniqueArc::<CmId>::new_uninit(GFP_KERNEL)?;
+        let head = Context::new(handler)?;
+        // SAFETY: `head` is the context that was made above.
+        let h = unsafe { head.as_ref() };
+        h.id.store(self.id.as_ptr(), Relaxed);
+        h.task.store(current(), Release);
+        // SAFETY: By the type invariant the identifier is there; the callback that runs keeps others from using it.
+        unsafe {
+            (*self.id.as_ptr()).context = head.as_ptr().cast();
+            (*self.id.as_ptr()).event_handler = Some(callback::<H>);
+        }
+        self.child.set(Some(head));
+        // INVARIANT: `child` being set, the callback does not destroy the identifier, so it is ours.
+        Ok(memory
+            .write(CmId {
+                raw: self.id,
+                head: Some(head),
+                has_qp: Atomic::new(false),
+            })
+            .into())
+    }
+
+    /// Refuses the connection, telling the peer something. Without memory it is refused silently.
+    pub fn reject(self, private_data: &[u8]) -> Result {
+        // SAFETY: By the type invariant the identifier is there.
+        unsafe { reject(self.id, private_data) }
+    }
+}

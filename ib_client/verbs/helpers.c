@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/scatterlist.h>
+#include "helpers.h"
+
+int rust_helper_rdma_dev_to_node(struct ib_device *dev)
+{
+	return ibdev_to_node(dev);
+}
+
+bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port)
+{
+	return rdma_protocol_iwarp(dev, port);
+}
+
+bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port)
+{
+	return rdma_protocol_roce(dev, port);
+}
+
+bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev)
+{
+	return ib_uses_virt_dma(dev);
+}
+
+void *rust_helper_rdma_get_client_data(struct ib_device *dev, struct ib_client *client)
+{
+	return ib_get_client_data(dev, client);
+}
+
+u64 rust_helper_rdma_dma_map_single(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir)
+{
+	return ib_dma_map_single(dev, ptr, size, dir);
+}
+
+void rust_helper_rdma_dma_unmap_single(struct ib_device *dev, u64 addr, size_t size, enum dma_data_direction dir)
+{
+	ib_dma_unmap_single(dev, addr, size, dir);
+}
+
+int rust_helper_rdma_dma_mapping_error(struct ib_device *dev, u64 addr)
+{
+	return ib_dma_mapping_error(dev, addr);
+}
+
+int rust_helper_rdma_dma_map_sg(struct ib_device *dev, struct scatterlist *sg, int nents,
+				enum dma_data_direction dir)
+{
+	return ib_dma_map_sg(dev, sg, nents, dir);
+}
+
+void rust_helper_rdma_dma_unmap_sg(struct ib_device *dev, struct scatterlist *sg, int nents,
+				   enum dma_data_direction dir)
+{
+	ib_dma_unmap_sg(dev, sg, nents, dir);
+}
+
+void rust_helper_rdma_dma_sync_single_for_cpu(struct ib_device *dev, u64 addr, size_t size,
+					      enum dma_data_direction dir)
+{
+	ib_dma_sync_single_for_cpu(dev, addr, size, dir);
+}
+
+void rust_helper_rdma_dma_sync_single_for_device(struct ib_device *dev, u64 addr, size_t size,
+						 enum dma_data_direction dir)
+{
+	ib_dma_sync_single_for_device(dev, addr, size, dir);
+}
+
+unsigned int rust_helper_rdma_dma_max_seg_size(struct ib_device *dev)
+{
+	return ib_dma_max_seg_size(dev);
+}
+
+/* Map one range of DMA addresses. Returns the number of elements used, 1, or a negative errno. */
+int rust_helper_rdma_map_mr_linear(struct ib_mr *mr, u64 addr, u32 length)
+{
+	struct scatterlist sg;
+
+	sg_init_table(&sg, 1);
+	sg_dma_address(&sg) = addr;
+	sg_dma_len(&sg) = length;
+	return ib_map_mr_sg(mr, &sg, 1, NULL, PAGE_SIZE);
+}
+
+u32 rust_helper_rdma_inc_rkey(u32 rkey)
+{
+	return ib_inc_rkey(rkey);
+}
+
+void rust_helper_rdma_update_fast_reg_key(struct ib_mr *mr, u8 key)
+{
+	ib_update_fast_reg_key(mr, key);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Out-of-line copies of static inlines of the RDMA headers, for Rust. */
+#ifndef _RDMA_RUST_HELPERS_H
+#define _RDMA_RUST_HELPERS_H
+
+#include <rdma/ib_cm.h>
+#include <rdma/ib_verbs.h>
+#include <rdma/rdma_cm.h>
+#include <rdma/rw.h>
+
+int rust_helper_rdma_dev_to_node(struct ib_device *dev);
+bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port);
+bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
+bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
+void *rust_helper_rdma_get_client_data(struct ib_device *dev, struct ib_client *client);
+
+u64 rust_helper_rdma_dma_map_single(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir);
+void rust_helper_rdma_dma_unmap_single(struct ib_device *dev, u64 addr, size_t size, enum dma_data_direction dir);
+int rust_helper_rdma_dma_mapping_error(struct ib_device *dev, u64 addr);
+int rust_helper_rdma_dma_map_sg(struct ib_device *dev, struct scatterlist *sg, int nents,
+				enum dma_data_direction dir);
+void rust_helper_rdma_dma_unmap_sg(struct ib_device *dev, struct scatterlist *sg, int nents,
+				   enum dma_data_direction dir);
+void rust_helper_rdma_dma_sync_single_for_cpu(struct ib_device *dev, u64 addr, size_t size,
+					      enum dma_data_direction dir);
+void rust_helper_rdma_dma_sync_single_for_device(struct ib_device *dev, u64 addr, size_t size,
+						 enum dma_data_direction dir);
+unsigned int rust_helper_rdma_dma_max_seg_size(struct ib_device *dev);
+
+int rust_helper_rdma_map_mr_linear(struct ib_mr *mr, u64 addr, u32 length);
+u32 rust_helper_rdma_inc_rkey(u32 rkey);
+void rust_helper_rdma_update_fast_reg_key(struct ib_mr *mr, u8 key);
+
+#endif
