@@ -160,3 +160,13 @@ kernel_make()
 	*) die "unknown kernel '$1'; there are stock, uml and uml-debug" ;;
 	esac
 }
+
+# source_files NAME...: files of the work tree with these names (wildcards allowed), relative to it, without builds' output.
+source_files()
+{
+	local name expr=(-false)
+
+	for name in "$@"; do expr+=(-o -name "$name"); done
+	( cd "$KFI_TOP" && find . \( -name .git -o -path ./build -o -name '*_generated.*' -o -name __pycache__ \) -prune -o \
+		-type f \( "${expr[@]}" \) -printf '%P\n' | sort )
+}

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Form: formatting, clippy with the kernel's lints, checkpatch, sparse, kernel-doc, shellcheck, unsafe code. All of it is silent.
+# kfi-test: kernels=host limit=600 order=2
+cd "$(dirname "$0")/.." || exit 1
+# shellcheck source=selftests/lib.sh
+. selftests/lib.sh
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+set +e +u
+
+ktap_print_header
+ktap_set_plan 11
+mapfile -t rust < <(source_files '*.rs')
+mapfile -t c < <(source_files '*.c' '*.h')
+mapfile -t shell < <(source_files '*' | while read -r f; do
+	[ "$(head -c 2 "$f" 2>/dev/null)" = '#!' ] && head -n 1 "$f" | grep -qE '(ba)?sh$' && echo "$f"
+done)
+
+silent() { local out; out=$("$@" 2>&1); [ -z "$out" ] || { echo "$out"; return 1; }; }
+
+# Examples that must not build are not judged.
+judged() { printf '%s\n' "$@" | grep -v '^selftests/compile-fail/'; }
+mapfile -t rust < <(judged "${rust[@]}")
+
+spdx() { local f; for f in "${rust[@]}" "${c[@]}" "${shell[@]}"; do head -n 2 "$f" | grep -q SPDX-License-Identifier || echo "$f"; done; }
+checkpatch()
+{
+	/cache/src/scripts/checkpatch.pl --no-tree --strict --terse --no-summary --max-line-length=120 \
+		--ignore "$CHECKPATCH_IGNORE" -f "${c[@]}"
+}
+# EXPORT_SYMBOL wants the function above it; ours are in Rust.
+CHECKPATCH_IGNORE=EXPORT_SYMBOL
+
+kernel_doc() { /cache/src/scripts/kernel-doc -none -Wall include/kfi/*.h; }
+
+# kbuild LOG ARGUMENT...: a build of its own that only looks; prints compilers' warnings.
+kbuild()
+{
+	local log=/cache/logs/lint-$KFI_OUT_ID-$1.log mo
+	mo=/cache/$(kfi_out stock)-$1
+	shift
+	# From the beginning: a file that is up to date shows no warning.
+	rm -rf "$mo"
+	mkdir -p "$mo"
+	make -C /cache/stock CC=x86_64-linux-gnu-gcc-14 M=/kfi MO="$mo" -j"$(nproc)" "$@" modules > "$log" 2>&1 ||
+		tail -n 30 "$log"
+	grep -E -A8 '(warning|error|WARNING):? ?' "$log"
+}
+clippy() { kbuild clippy CLIPPY=1; }
+sparse() { kbuild sparse C=2 W=1; }
+
+ktap_test "SPDX line in each source file" silent spdx
+ktap_test "rustfmt" silent rustfmt --edition 2021 --check --config-path .rustfmt.toml "${rust[@]}"
+ktap_test "clippy with the kernel's lints" silent clippy
+ktap_test "checkpatch --strict" silent checkpatch
+ktap_test "sparse, and gcc with W=1" silent sparse
+ktap_test "kernel-doc of the public headers" silent kernel_doc
+if command -v shellcheck > /dev/null; then
+	ktap_test "shellcheck" silent shellcheck -x --severity=warning "${shell[@]}"
+else
+	ktap_test_skip "shellcheck" "not installed"
+fi
+python3 selftests/harness/unsafe_lines.py "${rust[@]}" > /tmp/unsafe.out || echo "outside: unsafe_lines.py failed" >> /tmp/unsafe.out
+ktap_diag "$(grep -v '^outside:' /tmp/unsafe.out)"
+ktap_test "no unsafe code outside the modules named for it" silent grep '^outside:' /tmp/unsafe.out
+ktap_test "modules without unsafe code deny it" silent grep '^undenied:' /tmp/unsafe.out
+ktap_test "a SAFETY comment at each unsafe block" silent grep '^uncommented:' /tmp/unsafe.out
+ktap_test "no mod.rs" silent source_files mod.rs
+ktap_finished
