@@ -1,7 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/kmod.h>
 #include "helpers.h"
 
 bool rust_helper_kfi_try_module_get(struct module *module)
 {
 	return try_module_get(module);
+}
+
+void rust_helper_kfi_module_put(struct module *module)
+{
+	module_put(module);
+}
+
+int rust_helper_kfi_request_provider(const char *name)
+{
+	return request_module("kfi-provider-%s", name);
+}
+
+struct net *rust_helper_kfi_get_net(struct net *net)
+{
+	return get_net(net);
+}
+
+void rust_helper_kfi_put_net(struct net *net)
+{
+	put_net(net);
+}
+
+void rust_helper_kfi_spin_lock_init(spinlock_t *lock)
+{
+	spin_lock_init(lock);
+}
+
+unsigned long rust_helper_kfi_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void rust_helper_kfi_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
 }

@@ -4,7 +4,17 @@
 #define _KFI_SHIM_HELPERS_H
 
 #include <linux/module.h>
+#include <linux/spinlock.h>
+#include <net/net_namespace.h>
+#include <kfi/kfi.h>
 
 bool rust_helper_kfi_try_module_get(struct module *module);
+void rust_helper_kfi_module_put(struct module *module);
+int rust_helper_kfi_request_provider(const char *name);
+struct net *rust_helper_kfi_get_net(struct net *net);
+void rust_helper_kfi_put_net(struct net *net);
+void rust_helper_kfi_spin_lock_init(spinlock_t *lock);
+unsigned long rust_helper_kfi_spin_lock_irqsave(spinlock_t *lock);
+void rust_helper_kfi_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
 
 #endif

@@ -1,29 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only
+
 //! kfi: the kernel fabric interface.
+//!
+//! kfi.ko knows the providers, their devices and the consumers. It checks what consumers ask for, chooses the provider of
+//! a connection, and hands every call to that provider. The data path goes from consumer to provider directly, by the
+//! inline functions of include/kfi/kfi.h.
+//!
+//! C calls come in through [`api`] and leave through [`sys`]; nothing else holds unsafe code.
+
+mod api;
+mod bindings;
+mod check;
+mod errors;
+mod mr_pool;
+mod objects;
+mod observe;
+mod registry;
+mod resolve;
+mod strerror;
+mod sys;
 
 use kernel::prelude::*;
-
-#[allow(
-    clippy::all,
-    missing_docs,
-    non_camel_case_types,
-    non_upper_case_globals,
-    non_snake_case,
-    improper_ctypes,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn,
-    dead_code,
-    unused
-)]
-mod bindings {
-    use kernel::bindings::*;
-    use kernel::ffi;
-    use pin_init::{MaybeZeroable, Zeroable};
-    type __kernel_size_t = usize;
-    type __kernel_ssize_t = isize;
-    type __kernel_ptrdiff_t = isize;
-    include!(concat!(env!("KFI_OBJ"), "/bindings_generated.rs"));
-}
 
 module! {
     type: Kfi,
@@ -33,16 +30,18 @@ module! {
     license: "GPL",
 }
 
-/// x
-#[no_mangle]
-pub extern "C" fn __kfi_strerror(_status: i32) -> *const kernel::ffi::c_char {
-    c"x".as_ptr().cast()
+/// The module.
+struct Kfi;
+
+impl kernel::Module for Kfi {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        sys::locks::init();
+        Ok(Kfi)
+    }
 }
 
-struct Kfi;
-impl kernel::Module for Kfi {
-    fn init(_m: &'static ThisModule) -> Result<Self> {
-        pr_info!("{}\n", core::mem::size_of::<bindings::kfi_op>());
-        Ok(Kfi)
+impl Drop for Kfi {
+    fn drop(&mut self) {
+        registry::clear();
     }
 }

@@ -271,7 +271,6 @@ struct kfi_device_attr {
  * @provider_name: "verbs"
  * @core: kfi's own; the provider leaves it zero
  * @core.owner: the provider's module
- * @core.record: counts of what is open on the device
  *
  * A consumer may use the pointer from kfi_client.add until kfi_client.remove returns, and as long as it holds a
  * domain on it.
@@ -283,7 +282,6 @@ struct kfi_device {
 	const char			*provider_name;
 	struct {
 		struct module	*owner;
-		void		*record;
 	} core;
 };
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Are the arguments of a call what include/kfi/kfi.h allows? Pure: also built on the host by selftests/unit.
+//!
+//! Providers rely on these checks: what gets past them is in range.
+
+#![deny(unsafe_code)]
+
+/// Why a call is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// -EINVAL
+    Invalid,
+    /// -EOPNOTSUPP
+    Unsupported,
+    /// -EMSGSIZE
+    TooLong,
+    /// -EAFNOSUPPORT
+    Family,
+}
+
+/// The outcome of a check.
+pub(crate) type Check<T = ()> = core::result::Result<T, Refusal>;
+
+/// struct kfi_device_attr, as far as checks need it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    /// `KFI_CAP_RMA_READ`
+    pub(crate) rma_read: bool,
+    /// `KFI_CAP_RMA_WRITE`
+    pub(crate) rma_write: bool,
+    /// `KFI_CAP_MR`
+    pub(crate) mr: bool,
+    /// `KFI_CAP_SG_GAPS`
+    pub(crate) sg_gaps: bool,
+    /// `KFI_CAP_SRX`
+    pub(crate) srx: bool,
+    /// Operations of an endpoint.
+    pub(crate) max_tx: u32,
+    /// Receives of an endpoint.
+    pub(crate) max_rx: u32,
+    /// Elements in an operation.
+    pub(crate) max_tx_sge: u32,
+    /// Elements in a receive.
+    pub(crate) max_rx_sge: u32,
+    /// Entries in a completion queue.
+    pub(crate) max_cqe: u32,
+    /// Pages in a memory region.
+    pub(crate) max_mr_pages: u32,
+    /// Receives in a shared receive context.
+    pub(crate) max_srx_wr: u32,
+    /// Reads a peer may have outstanding.
+    pub(crate) max_ird: u32,
+    /// Reads outstanding at a peer.
+    pub(crate) max_ord: u32,
+    /// Bytes of private data.
+    pub(crate) max_private_data: u32,
+}
+
+/// Address family, as far as kfi knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// `AF_INET`
+    V4,
+    /// `AF_INET6`
+    V6,
+}
+
+impl Family {
+    /// From `sa_family`. Both numbers are the same on every architecture.
+    pub(crate) fn new(family: u16) -> Check<Self> {
+        match family {
+            2 => Ok(Family::V4),
+            10 => Ok(Family::V6),
+            _ => Err(Refusal::Family),
+        }
+    }
+
+    /// Size of the sockaddr that goes with it.
+    pub(crate) fn sockaddr_len(self) -> usize {
+        match self {
+            Family::V4 => 16,
+            Family::V6 => 28,
+        }
+    }
+}
+
+fn valid(condition: bool) -> Check {
+    if condition {
+        Ok(())
+    } else {
+        Err(Refusal::Invalid)
+    }
+}
+
+fn supported(condition: bool) -> Check {
+    if condition {
+        Ok(())
+    } else {
+        Err(Refusal::Unsupported)
+    }
+}
+
+/// No flag is defined yet for domains, endpoints, passive endpoints and resolutions.
+pub(crate) fn no_flags(flags: u32) -> Check {
+    supported(flags == 0)
+}
+
+/// kfi_resolve(): addresses and numbers.
+pub(crate) struct Resolve {
+    /// Family of the peer's address.
+    pub(crate) dst: Family,
+    /// Port of the peer's address.
+    pub(crate) dst_port: u16,
+    /// Family of the local address, if one is given.
+    pub(crate) src: Option<Family>,
+    /// `kfi_resolve_attr.timeout_ms`
+    pub(crate) timeout_ms: u32,
+    /// `kfi_resolve_attr.tos`
+    pub(crate) tos: i32,
+    /// `kfi_resolve_attr.flags`
+    pub(crate) flags: u32,
+}
+
+impl Resolve {
+    /// Checks them.
+    pub(crate) fn check(&self) -> Check {
+        no_flags(self.flags)?;
+        valid(self.dst_port != 0)?;
+        valid(self.src.is_none_or(|src| src == self.dst))?;
+        valid(i32::try_from(self.timeout_ms).is_ok())?;
+        valid((-1..=255).contains(&self.tos))
+    }
+}
+
+/// kfi_pep_open(): numbers.
+pub(crate) fn pep(flags: u32, backlog: i32) -> Check {
+    no_flags(flags)?;
+    valid(backlog >= 0)
+}
+
+/// Private data: at least its pointer goes with its length.
+pub(crate) fn private_data(limits: &Limits, is_null: bool, len: u32) -> Check {
+    valid(!is_null || len == 0)?;
+    if len > limits.max_private_data {
+        return Err(Refusal::TooLong);
+    }
+    Ok(())
+}
+
+/// kfi_ep_connect() and kfi_ep_accept(): the retry counts are three bits wide on the wire.
+pub(crate) fn retries(retry_count: u8, rnr_retry_count: u8) -> Check {
+    valid(retry_count <= 7 && rnr_retry_count <= 7)
+}
+
+/// Cuts a number of reads to the device's limit.
+pub(crate) fn cut(wanted: u8, limit: u32) -> u8 {
+    u8::try_from(limit).map_or(wanted, |limit| wanted.min(limit))
+}
+
+/// kfi_ep_open(): numbers.
+pub(crate) struct Endpoint {
+    /// `kfi_ep_attr.max_tx`
+    pub(crate) max_tx: u32,
+    /// `kfi_ep_attr.max_rx`
+    pub(crate) max_rx: u32,
+    /// `kfi_ep_attr.max_tx_sge`
+    pub(crate) max_tx_sge: u32,
+    /// `kfi_ep_attr.max_rx_sge`
+    pub(crate) max_rx_sge: u32,
+    /// `kfi_ep_attr.max_rma`
+    pub(crate) max_rma: u32,
+    /// `kfi_ep_attr.flags`
+    pub(crate) flags: u32,
+    /// A shared receive context is given.
+    pub(crate) srx: bool,
+}
+
+impl Endpoint {
+    /// Checks them.
+    pub(crate) fn check(&self, limits: &Limits) -> Check {
+        no_flags(self.flags)?;
+        supported(!self.srx || limits.srx)?;
+        supported(self.max_rma == 0 || limits.rma_read || limits.rma_write)?;
+        valid(self.max_tx != 0 && self.max_tx <= limits.max_tx)?;
+        valid(self.srx || self.max_rx <= limits.max_rx)?;
+        valid(self.max_tx_sge <= limits.max_tx_sge)?;
+        valid(self.srx || self.max_rx_sge <= limits.max_rx_sge)
+    }
+}
+
+/// Who polls a completion queue: enum kfi_poll has 4 values, and the last one is not for shared queues.
+pub(crate) fn cq(limits: &Limits, nr_cqe: u32, vector: i32, poll: u32, pool: bool) -> Check {
+    const DIRECT: u32 = 3;
+
+    valid(nr_cqe != 0 && nr_cqe <= limits.max_cqe)?;
+    valid(vector >= -1)?;
+    valid(poll <= DIRECT && !(pool && poll == DIRECT))
+}
+
+/// kfi_mr_alloc(): enum kfi_mr_type has 2 values.
+pub(crate) fn mr(limits: &Limits, kind: u32, max_sg: u32) -> Check {
+    const MEM_REG: u32 = 0;
+    const SG_GAPS: u32 = 1;
+
+    valid(kind == MEM_REG || kind == SG_GAPS)?;
+    supported(limits.mr && (kind == MEM_REG || limits.sg_gaps))?;
+    valid(max_sg != 0 && max_sg <= limits.max_mr_pages)
+}
+
+/// kfi_srx_alloc()
+pub(crate) fn srx(limits: &Limits, max_rx: u32, max_sge: u32) -> Check {
+    supported(limits.srx)?;
+    valid(max_rx != 0 && max_rx <= limits.max_srx_wr && max_sge <= limits.max_rx_sge)
+}
+
+/// kfi_rma_init(): enum dma_data_direction, where only to (1) and from (2) the peer make sense.
+pub(crate) fn rma(limits: &Limits, nents: u32, dir: i32) -> Check {
+    const TO_DEVICE: i32 = 1;
+    const FROM_DEVICE: i32 = 2;
+
+    valid(nents != 0)?;
+    match dir {
+        TO_DEVICE => supported(limits.rma_write),
+        FROM_DEVICE => supported(limits.rma_read),
+        _ => Err(Refusal::Invalid),
+    }
+}
+
+/// kfi_mr_remote_inv(): did the peer invalidate the key it was asked to?
+pub(crate) fn remote_inv(rkey: u32, key: u32) -> bool {
+    rkey == key
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `struct kfi_rma`.
+
+use super::endpoint::Ep;
+use crate::bindings;
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// The transfer of a scatter list.
+///
+/// # Invariants
+///
+/// `ep` is NULL while the transfer is not in use, and a live endpoint otherwise.
+#[repr(transparent)]
+pub(crate) struct Rma(Opaque<bindings::kfi_rma>);
+
+/// What a transfer is made of.
+pub(crate) struct Transfer {
+    sg: *mut bindings::scatterlist,
+    pub(crate) nents: u32,
+    offset: u32,
+    raddr: u64,
+    rkey: u32,
+    pub(crate) dir: bindings::dma_data_direction,
+}
+
+impl Transfer {
+    /// # Safety
+    ///
+    /// `sg` is NULL, or a scatter list of `nents` elements that stays as it is until the transfer has ended.
+    pub(crate) unsafe fn new(
+        sg: *mut bindings::scatterlist,
+        nents: u32,
+        offset: u32,
+        raddr: u64,
+        rkey: u32,
+        dir: bindings::dma_data_direction,
+    ) -> Result<Self> {
+        if sg.is_null() {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            sg,
+            nents,
+            offset,
+            raddr,
+            rkey,
+            dir,
+        })
+    }
+}
+
+impl Rma {
+    /// # Safety
+    ///
+    /// `rma` is valid for `'a` and only the caller uses it. Unless it is given to [`Self::init`], it is zeroed or was.
+    pub(crate) unsafe fn from_raw<'a>(rma: NonNull<bindings::kfi_rma>) -> &'a Self {
+        // SAFETY: Promised by the caller; the layouts are the same.
+        unsafe { rma.cast().as_ref() }
+    }
+
+    fn as_raw(&self) -> *mut bindings::kfi_rma {
+        self.0.get()
+    }
+
+    fn ep(&self) -> Option<&Ep> {
+        // SAFETY: The type invariant.
+        unsafe { NonNull::new((*self.as_raw()).ep).map(|ep| Ep::from_raw(ep)) }
+    }
+
+    fn set_ep(&self, ep: *mut bindings::kfi_ep) {
+        // SAFETY: Promised to `from_raw`.
+        unsafe { (*self.as_raw()).ep = ep }
+    }
+
+    /// Prepares a transfer. The arguments are in range.
+    pub(crate) fn init(&self, ep: &Ep, transfer: &Transfer) -> Result {
+        let init = ep.ops().rma_init.ok_or(EINVAL)?;
+        // INVARIANT: Not in use.
+        self.set_ep(ptr::null_mut());
+        // SAFETY: The endpoint is live while it is borrowed, the memory by the promise to `Transfer::new`.
+        to_result(unsafe {
+            init(
+                self.as_raw(),
+                ep.as_raw(),
+                transfer.sg,
+                transfer.nents,
+                transfer.offset,
+                transfer.raddr,
+                transfer.rkey,
+                transfer.dir,
+            )
+        })?;
+        // INVARIANT: The consumer ends the transfer before it closes the endpoint.
+        self.set_ep(ep.as_raw());
+        Ok(())
+    }
+
+    /// Ends a transfer.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are those that it was prepared with.
+    pub(crate) unsafe fn fini(
+        &self,
+        sg: *mut bindings::scatterlist,
+        nents: u32,
+        dir: bindings::dma_data_direction,
+    ) {
+        let Some(fini) = self.ep().and_then(|ep| ep.ops().rma_fini) else {
+            return;
+        };
+        // SAFETY: Prepared before; the rest is promised by the caller.
+        unsafe { fini(self.as_raw(), sg, nents, dir) };
+        // INVARIANT: Not in use.
+        self.set_ep(ptr::null_mut());
+    }
+
+    /// The operation to post.
+    ///
+    /// # Safety
+    ///
+    /// `ctx` and `chain` are NULL or valid until the operation has completed.
+    pub(crate) unsafe fn op(
+        &self,
+        ctx: *mut bindings::kfi_ctx,
+        chain: *mut bindings::kfi_op,
+    ) -> *mut bindings::kfi_op {
+        match self.ep().and_then(|ep| ep.ops().rma_op) {
+            // SAFETY: Prepared before; the rest is promised by the caller.
+            Some(op) => unsafe { op(self.as_raw(), ctx, chain) },
+            None => ptr::null_mut(),
+        }
+    }
+}
