@@ -7,5 +7,4 @@
 #include <kfi/kfi.h>
 #include <kfi/provider.h>
 #include <kfi/import.h>
-#include "helpers.h"
 #include "verbs/helpers.h"

@@ -4,4 +4,15 @@
 #include <linux/module.h>
 #include <kfi/import.h>
 
+EXPORT_SYMBOL_NS_GPL(kfi_domain_import, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_ep_import, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_ep_unimport, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_cq_import, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_mr_import, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_ctx_cqe, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_cq_native, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_ep_native, "KFI");
+
+/* kfi.ko asks for a provider by this name when it has none. */
+MODULE_ALIAS("kfi-provider-verbs");
 MODULE_IMPORT_NS("KFI");

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-//! kfi: the kernel fabric interface.
+
+//! kfi over RDMA verbs: the provider "verbs".
+//!
+//! Endpoints are reliable connected queue pairs, connections are made by rdma_cm. Documentation/kfi/lifetimes.rst,
+//! locking.rst and removal.rst are the rules that this module follows.
+//!
+//! - [`verbs`] wraps the RDMA core in safe types and knows nothing of kfi;
+//! - [`api`] is the C ABI: tables, data path, import;
+//! - everything else is safe code between the two.
+
+#![warn(unsafe_op_in_unsafe_fn)]
 
 use kernel::prelude::*;
 
@@ -27,21 +37,37 @@ mod bindings {
     include!(concat!(env!("KFI_OBJ"), "/bindings_generated.rs"));
 }
 
+mod api;
+mod attr;
+mod client;
+mod cq;
+mod domain;
+mod errno;
+mod mr;
+mod roster;
+mod srx;
 mod verbs;
 
 module! {
     type: Verbs,
     name: "kfi_verbs",
     authors: ["kfi"],
-    description: "Kernel fabric interface",
+    description: "kfi provider over RDMA verbs",
     license: "GPL",
+    imports_ns: ["KFI"],
 }
 
+/// The loaded module. Fields are dropped in this order.
+struct Verbs {
+    /// Unregistration returns when every device was taken away.
+    _client: verbs::client::Registration<client::Client>,
+}
 
-struct Verbs;
 impl kernel::Module for Verbs {
-    fn init(_m: &'static ThisModule) -> Result<Self> {
-        pr_info!("{}\n", core::mem::size_of::<bindings::ib_device>());
-        Ok(Verbs)
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        api::import::init();
+        Ok(Verbs {
+            _client: verbs::client::Registration::new()?,
+        })
     }
 }

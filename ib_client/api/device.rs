@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Devices: the public structure and its table.
+
+use super::{
+    bindings,
+    object::{
+        self,
+        Table, //
+    }, //
+};
+use crate::{
+    client,
+    domain::Domain,
+    verbs::{
+        device::Device,
+        pd::Caller, //
+    }, //
+};
+use core::mem::offset_of;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::aref::ARef,
+    types::Opaque, //
+};
+
+/// The public device.
+#[repr(C)]
+pub(crate) struct DeviceHead {
+    public: Opaque<bindings::kfi_device>,
+    device: ARef<Device>,
+}
+
+const _: () = {
+    assert!(offset_of!(DeviceHead, public) == 0);
+    assert!(Device::NAME_MAX <= bindings::KFI_NAME_MAX as usize);
+};
+
+// SAFETY: The public part is kfi.ko's; the reference may be used from any thread.
+unsafe impl Send for DeviceHead {}
+// SAFETY: As above.
+unsafe impl Sync for DeviceHead {}
+
+impl DeviceHead {
+    /// The public part of `device`.
+    pub(crate) fn new(device: &Device, attr: bindings::kfi_device_attr) -> Self {
+        let mut name = [0; Device::NAME_MAX];
+        let name = device.name(&mut name).to_bytes_with_nul();
+        let mut public = bindings::kfi_device {
+            ops: DEVICE_OPS.as_ptr(),
+            attr,
+            provider_name: super::PROVIDER_NAME.to_bytes_with_nul().as_ptr().cast(),
+            ..Default::default()
+        };
+        for (to, from) in public.name.iter_mut().zip(name) {
+            *to = *from as c_char;
+        }
+        Self {
+            public: Opaque::new(public),
+            device: device.to_aref(),
+        }
+    }
+
+    /// The public device.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::kfi_device {
+        self.public.get()
+    }
+
+    /// The attributes.
+    pub(crate) fn attr(&self) -> &bindings::kfi_device_attr {
+        // SAFETY: The attributes are not written after construction.
+        unsafe { &(*self.public.get()).attr }
+    }
+
+    /// Tells the consumers of the device.
+    pub(crate) fn announce(&self) -> Result {
+        // SAFETY: The structure is filled in and stays where it is: it is part of a pinned attachment, which lives until
+        // the last domain on it is freed.
+        to_result(unsafe { bindings::kfi_device_add(self.as_ptr(), super::this_module()) })
+    }
+
+    /// Takes the device away from the consumers.
+    pub(crate) fn withdraw(&self) {
+        // SAFETY: `announce()` was successful: otherwise the device's removal is not reported.
+        unsafe { bindings::kfi_device_del(self.as_ptr()) };
+    }
+}
+
+/// # Safety
+///
+/// `device` is a device of this provider; `owner` outlives the domain.
+unsafe extern "C" fn domain_open(
+    device: *mut bindings::kfi_device,
+    owner: *const c_char,
+) -> *mut bindings::kfi_domain {
+    // SAFETY: By the function's contract. CAST: the public part is at the head.
+    let head = unsafe { &*device.cast_const().cast::<DeviceHead>() };
+    // SAFETY: By the function's contract.
+    let caller = unsafe { Caller::from_raw(owner) };
+    object::into_ptr(
+        client::find(&head.device)
+            .and_then(|home| Domain::open(home, caller))
+            .map(object::give),
+    )
+}
+
+/// The table of devices.
+static DEVICE_OPS: Table<bindings::kfi_device_ops> = Table(bindings::kfi_device_ops {
+    domain_open: Some(domain_open),
+});

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! RDMA devices come and go.
+//!
+//! Documentation/kfi/removal.rst describes what happens in [`verbs::client::Client::remove`] and behind it.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    api::{
+        self,
+        device::DeviceHead, //
+    },
+    attr,
+    cq::Queue,
+    domain::Domain,
+    mr::Region,
+    roster::Roster,
+    srx::Srx,
+    verbs::{
+        self,
+        device::Device, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
+};
+
+/// kfi as a client of the RDMA core.
+pub(crate) struct Client;
+
+static SLOT: verbs::client::Slot<Client> = verbs::client::Slot::new(c"kfi");
+
+/// One device, from `add` until the last object that knows it is freed.
+pub(crate) type Attachment = verbs::client::Attachment<Attached>;
+
+/// What kfi keeps for each device.
+#[pin_data]
+pub(crate) struct Attached {
+    /// `struct kfi_device`.
+    pub(crate) head: DeviceHead,
+    /// The verbs device; its memory only.
+    pub(crate) device: ARef<Device>,
+    #[pin]
+    pub(crate) srxs: Roster<Srx>,
+    #[pin]
+    pub(crate) regions: Roster<Region>,
+    #[pin]
+    pub(crate) queues: Roster<Queue>,
+    #[pin]
+    pub(crate) domains: Roster<Domain>,
+}
+
+impl verbs::client::Client for Client {
+    type Data = Attached;
+
+    fn slot() -> &'static verbs::client::Slot<Self> {
+        &SLOT
+    }
+
+    fn add(device: &Device) -> Result<impl PinInit<Self::Data, Error>> {
+        let head = DeviceHead::new(device, attr::of(device));
+        let device = device.to_aref();
+        Ok(try_pin_init!(Attached {
+            head,
+            device,
+            srxs <- Roster::new(),
+            regions <- Roster::new(),
+            queues <- Roster::new(),
+            domains <- Roster::new(),
+        }? Error))
+    }
+
+    fn added(attachment: &Arc<Attachment>) -> Result {
+        attachment.data().head.announce()
+    }
+
+    fn remove(attachment: &Arc<Attachment>) {
+        attachment.data().head.withdraw();
+    }
+
+    fn closed(attachment: &Arc<Attachment>) {
+        let data = attachment.data();
+        data.srxs.close();
+        data.regions.close();
+        data.queues.close();
+        data.domains.close();
+        data.srxs.for_each(Srx::kill);
+        data.regions.for_each(Region::kill);
+        data.queues.for_each(Queue::kill);
+        data.domains.for_each(Domain::kill);
+        // Nobody uses in the data path what was killed above.
+        api::sys::synchronize_rcu();
+        while let Some(srx) = data.srxs.pop() {
+            srx.end();
+        }
+        while let Some(region) = data.regions.pop() {
+            region.end();
+        }
+        while let Some(queue) = data.queues.pop() {
+            queue.end();
+        }
+        while let Some(domain) = data.domains.pop() {
+            domain.end();
+        }
+    }
+}
+
+/// The attachment of a device, while kfi uses it.
+pub(crate) fn find(device: &Device) -> Result<Arc<Attachment>> {
+    verbs::client::find::<Client>(device).ok_or(ENODEV)
+}
