@@ -132,7 +132,7 @@ module_tree()
 	esac
 	rel=$(basename "$base")
 	tree=$KFI_CACHE/$out/tree/lib/modules/$rel
-	key=$(cd "$KFI_CACHE" && find "$out" "mod/$kernel" -name '*.ko' -not -path '*/tree/*' -printf '%p %s %T@\n' |
+	key=$(cd "$KFI_CACHE" && find "$out" "mod/$kernel" -name '*.ko' -not -path '*/tree/*' -not -path '*/series/*' -printf '%p %s %T@\n' |
 		sort | sha256sum)
 	[ "$(cat "$KFI_CACHE/$out/tree/key" 2>/dev/null)" = "$key $base" ] && return
 	rm -rf "$KFI_CACHE/$out/tree"
@@ -141,7 +141,7 @@ module_tree()
 		base=$1 tree=$2 out=$3 stock=$4
 		ln -s "$base/kernel" "$tree/kernel"
 		cp "$base"/modules.builtin* "$base/modules.order" "$tree/"
-		find "$out" $stock -name "*.ko" -not -path "*/tree/*" -exec ln -st "$tree/updates" {} +
+		find "$out" $stock -name "*.ko" -not -path "*/tree/*" -not -path "*/series/*" -exec ln -st "$tree/updates" {} +
 		depmod -b "$out/tree" "$(basename "$base")"
 		# The guest mounts over /lib/modules and keeps what was there in /run/modules; see harness/init.
 		case $base in /lib/*) ln -sfn "/run/modules/${base##*/}/kernel" "$tree/kernel" ;; esac
@@ -156,7 +156,8 @@ kernel_make()
 {
 	case $1 in
 	stock) printf '%s\n' -C "$KFI_IN_CACHE/stock" CC=x86_64-linux-gnu-gcc-14 ;;
-	uml|uml-debug) printf '%s\n' -C "$KFI_IN_CACHE/$1" ARCH=um LLVM=1 ;;
+	uml|uml-debug) printf '%s\n' -C "$KFI_IN_CACHE/$1" ARCH=um LLVM=1 \
+		KCFLAGS=-Wno-null-pointer-arithmetic ;;	# the kernel's own asm-generic/io.h
 	*) die "unknown kernel '$1'; there are stock, uml and uml-debug" ;;
 	esac
 }

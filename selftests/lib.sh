@@ -158,29 +158,34 @@ ports_down()
 
 # --- NVMe over fabrics ---------------------------------------------------------------------------
 
-# target_up TRANSPORT DEVICE: the stock target, listening on IP0, with DEVICE as its only namespace.
+# target_up TRANSPORT DEVICE [ATTRIBUTE=VALUE...]: the stock target, listening on IP0, with DEVICE as its only namespace;
+# the attributes are those of the port, param_inline_data_size=16384.
 target_up()
 {
-	local t=/sys/kernel/config/nvmet
+	local t=/sys/kernel/config/nvmet transport=$1 device=$2 a
+	shift 2
 
-	modprobe "nvmet-$1" || return
+	modprobe "nvmet-$transport" || return
 	mkdir -p $t/subsystems/$NQN/namespaces/1 $t/ports/1 || return
 	echo 1 > $t/subsystems/$NQN/attr_allow_any_host
-	echo "$2" > $t/subsystems/$NQN/namespaces/1/device_path || return
+	echo "$device" > $t/subsystems/$NQN/namespaces/1/device_path || return
 	echo 1 > $t/subsystems/$NQN/namespaces/1/enable || return
-	echo "$1" > $t/ports/1/addr_trtype
-	echo ipv4 > $t/ports/1/addr_adrfam
-	echo $IP0 > $t/ports/1/addr_traddr
-	echo 4420 > $t/ports/1/addr_trsvcid
-	ln -s $t/subsystems/$NQN $t/ports/1/subsystems/$NQN
+	for a in addr_trtype="$transport" addr_adrfam=ipv4 addr_traddr=$IP0 addr_trsvcid=4420 "$@"; do
+		echo "${a#*=}" > "$t/ports/1/${a%%=*}" || return
+	done
+	target_visible
 }
+
+# The way in for initiators, and its end.
+target_visible() { ln -s /sys/kernel/config/nvmet/subsystems/$NQN /sys/kernel/config/nvmet/ports/1/subsystems/$NQN; }
+target_hidden() { rm -f /sys/kernel/config/nvmet/ports/1/subsystems/$NQN; }
 
 target_down()
 {
 	local t=/sys/kernel/config/nvmet
 
 	[ -d $t/subsystems/$NQN ] || return 0
-	rm -f $t/ports/1/subsystems/$NQN
+	target_hidden
 	rmdir $t/ports/1
 	echo 0 > $t/subsystems/$NQN/namespaces/1/enable
 	rmdir $t/subsystems/$NQN/namespaces/1 $t/subsystems/$NQN
@@ -207,6 +212,20 @@ nvme_connect()
 
 nvme_disconnect() { nvme disconnect -n $NQN > /dev/null 2>&1; }
 nvme_gone() { ! ls -d /sys/class/nvme/nvme* > /dev/null 2>&1; }
+
+
+# The initiator: the kernel's own, or that of a step of patches/nvme-host; scripts/series says where it is.
+host_stock() { modprobe nvme-rdma "$@"; }
+host_ported() # STEP [PARAMETER...]
+{
+	local ko=$KFI_OUT/series/nvme-host/$1/nvme-rdma.ko
+	shift
+
+	modprobe nvme-fabrics && modprobe rdma_cm && modprobe kfi_verbs && insmod "$ko" "$@"
+}
+# The number of the last step of the series; nothing when there is no series.
+host_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvme-host/series" 2>/dev/null; }
+host_unload() { ! loaded nvme_rdma || wait_until rmmod nvme_rdma; }
 
 # null_disk BYTES_IN_MIB: a disk in memory that keeps what is written, for verification; 0: one that keeps nothing.
 null_disk()

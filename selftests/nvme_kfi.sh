@@ -1,0 +1,88 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The ported nvme-rdma, all of its patches: poll queues, both ways to register memory, inline data, and every way in which a
+# connection can end while I/O is under way.
+# kfi-test: limit=150 order=30
+. "$(dirname "$0")/lib.sh"
+
+need_module nvme-fabrics nvmet-rdma null_blk kfi_verbs "$(driver_module)"
+STEP=${1:-$(host_last)}
+[ -n "$STEP" ] || ktap_skip_all "there is no series patches/nvme-host"
+MIB=$((KFI_SCALE > 1 ? 8 : 32))
+
+connect() { disk=$(nvme_connect "$@"); }
+gone() { nvme_disconnect; wait_until nvme_gone; }
+setup() { host_ported "$STEP" && ports_up && null_disk $MIB && target_up rdma /dev/nullb0; }
+reload() { gone; host_unload && host_ported "$STEP" "$@"; }
+
+polled() { [ "$(cat "/sys/block/${disk##*/}/queue/io_poll")" = 1 ]; }
+poll_io()
+{
+	fio --name=poll --filename="$disk" --direct=1 --ioengine=io_uring --hipri=1 --iodepth=8 --rw=randwrite \
+		--bsrange=4k-128k --size="${MIB}M" --verify=crc32c --do_verify=1 --verify_fatal=1 --minimal
+}
+
+# Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
+served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
+more_served() { [ "$(served)" -gt "$1" ]; }
+io_start()
+{
+	local before
+	before=$(served)
+	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
+		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
+	io=$!
+	wait_until more_served $((before + 100))
+}
+io_ended() { ! kill -0 "$io" 2>/dev/null; }
+io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
+
+disconnect_under_io() { io_start && gone && io_stop; }
+reset_under_io()
+{
+	local n
+
+	io_start || return
+	for n in 1 2 3; do
+		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
+	done
+	io_stop
+	fio_verify "$disk" $MIB
+}
+state() { grep -q "$1" /sys/class/nvme/nvme*/state; }
+target_comes_back()
+{
+	io_start || return
+	target_hidden
+	KFI_WAIT=30 wait_until state connecting || return
+	target_visible
+	KFI_WAIT=30 wait_until state live || return
+	io_stop
+	fio_verify "$disk" $MIB
+}
+link_del() { io_start && rdma link del "$1" && wait_until nvme_gone && io_stop; }
+
+ktap_print_header
+ktap_set_plan 21
+ktap_here "step $STEP and a target on $KFI_DEVICE" setup
+ktap_here "connect" connect -i 2
+ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
+ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
+ktap_here "disconnect under I/O" disconnect_under_io
+ktap_here "connect with poll queues" connect -i 1 -P 1
+ktap_test "the disk polls" polled
+ktap_test "verified I/O by polling" poll_io
+ktap_here "register_always=N" reload register_always=N
+ktap_here "connect" connect -i 1
+ktap_test "verified I/O" fio_verify "$disk" $MIB
+ktap_here "target with 16 KiB of inline data" eval 'reload && target_down && target_up rdma /dev/nullb0 param_inline_data_size=16384'
+ktap_here "connect" connect -i 1
+ktap_test "verified I/O" fio_verify "$disk" $MIB
+ktap_here "reset three times under I/O, then verify" reset_under_io
+ktap_here "target goes and comes back under I/O, then verify" eval 'gone; connect -i 1 -c 1 && target_comes_back'
+ktap_here "the initiator's device goes under I/O" link_del "$DEV1"
+ktap_here "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
+ktap_here "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
+ktap_test "no controller is left" wait_until nvme_gone
+ktap_here "unload" host_unload
+ktap_finished
