@@ -72,6 +72,8 @@ unsafe impl AlwaysRefCounted for Domain {
                 Arc::<Counts>::from_raw((*raw).core.record.cast()),
             )
         };
+        // SAFETY: The domain is still whole.
+        unsafe { bindings::kfi_trace_domain_closed(raw) };
         if let Some(free) = this.ops().free {
             // SAFETY: Nobody else uses the domain.
             unsafe { free(raw) }
@@ -196,6 +198,7 @@ impl Domain {
             (*domain).core.record = Arc::into_raw(counts).cast_mut().cast();
             // SAFETY: The layouts are the same.
             (*addr_of_mut!((*domain).core.refs).cast::<Refcount>()).set(1);
+            bindings::kfi_trace_domain_opened(domain);
             Self::own(raw)
         }
     }
