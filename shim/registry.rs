@@ -327,8 +327,7 @@ pub(crate) fn provider_add(provider: Provider) -> Result {
     let idle = Arc::pin_init(
         pin_init!(Idle { completion <- Completion::new() }),
         GFP_KERNEL,
-    )?
-    .into();
+    )?;
     let mut state = STATE.lock();
 
     if state

@@ -70,7 +70,7 @@ impl Client {
     pub(crate) fn trace_added(&self, device: &Device, outcome: &Result) {
         let status = outcome
             .as_ref()
-            .map_or_else(|error| error.to_errno(), |_| 0);
+            .map_or_else(|error| error.to_errno(), |()| 0);
 
         // SAFETY: As in `add`.
         unsafe { bindings::kfi_trace_client_added(self.0.as_ptr(), device.as_raw(), status) }

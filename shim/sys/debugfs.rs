@@ -109,6 +109,11 @@ pub(crate) const fn table<T: Show>() -> bindings::file_operations {
     }
 }
 
+/// Opens a file that prints a `T`.
+///
+/// # Safety
+///
+/// For debugfs only: `inode` belongs to the entry of a [`File`].
 unsafe extern "C" fn open<T: Show>(
     inode: *mut bindings::inode,
     file: *mut bindings::file,
@@ -117,6 +122,11 @@ unsafe extern "C" fn open<T: Show>(
     unsafe { bindings::single_open(file, Some(show::<T>), (*inode).i_private) }
 }
 
+/// Prints it.
+///
+/// # Safety
+///
+/// For seq_file only: `seq` was opened by [`open`].
 unsafe extern "C" fn show<T: Show>(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
     // SAFETY: debugfs reads while the entry is there. `open` has set the argument to the data.
     unsafe {

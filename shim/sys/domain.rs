@@ -159,8 +159,10 @@ impl Domain {
 
     /// Undoes [`Self::adopt`] for an object that was not made.
     pub(super) fn disown(&self, kind: Kind) {
-        // SAFETY: The caller borrows the domain, so the reference that `adopt` took is not the last one.
-        unsafe { Parent::from_raw(self.as_raw()) }.map(|parent| parent.closed(kind));
+        // SAFETY: `adopt` has taken the reference; the caller borrows the domain, so it is not the last one.
+        if let Some(parent) = unsafe { Parent::from_raw(self.as_raw()) } {
+            parent.closed(kind);
+        }
     }
 
     /// Opens a domain on a device.

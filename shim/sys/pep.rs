@@ -96,8 +96,8 @@ impl<'a> PepAttr<'a> {
 
     /// The only provider to use.
     pub(crate) fn provider(&self) -> Option<&CStr> {
+        let name = NonNull::new(self.0.provider.cast_mut())?;
         // SAFETY: Promised to `new`.
-        NonNull::new(self.0.provider.cast_mut())
-            .map(|name| unsafe { CStr::from_char_ptr(name.as_ptr()) })
+        Some(unsafe { CStr::from_char_ptr(name.as_ptr()) })
     }
 }

@@ -130,9 +130,9 @@ impl<'a> ResolveAttr<'a> {
 
     /// The only provider to use.
     pub(crate) fn provider(&self) -> Option<&CStr> {
+        let name = NonNull::new(self.attr.provider.cast_mut())?;
         // SAFETY: Promised to `new`.
-        NonNull::new(self.attr.provider.cast_mut())
-            .map(|name| unsafe { CStr::from_char_ptr(name.as_ptr()) })
+        Some(unsafe { CStr::from_char_ptr(name.as_ptr()) })
     }
 }
 
@@ -303,15 +303,23 @@ impl Resolution {
 }
 
 /// The provider's answer.
+///
+/// # Safety
+///
+/// For providers only: the answer to [`Resolution::ask`].
 unsafe extern "C" fn answered(_info: *mut bindings::kfi_info, status: c_int, private: *mut c_void) {
     // SAFETY: The argument given in `ask`. The consumer's reference is there, since kfi_info_put() of the provider's
     // info does not return while this runs.
-    let resolution: Arc<Resolution> =
-        unsafe { ArcBorrow::from_raw(private.cast::<Resolution>()) }.into();
-    resolve::answered(&resolution, status);
+    let resolution = unsafe { ArcBorrow::from_raw(private.cast::<Resolution>()) };
+    // The consumer may drop its reference in its callback.
+    resolve::answered(&Arc::from(resolution), status);
 }
 
 /// kfi_ep_open() of a resolved connection.
+///
+/// # Safety
+///
+/// `info` is the head of a [`Resolution`]; the arguments are those of `kfi_info_ops.ep_open`.
 unsafe extern "C" fn ep_open(
     info: *mut bindings::kfi_info,
     domain: *mut bindings::kfi_domain,
@@ -338,6 +346,10 @@ unsafe extern "C" fn ep_open(
 }
 
 /// kfi_info_put() of a resolution.
+///
+/// # Safety
+///
+/// `info` is the head of a [`Resolution`], and the caller owns its reference.
 unsafe extern "C" fn put(info: *mut bindings::kfi_info) {
     // SAFETY: The consumer gives its reference away.
     let resolution = unsafe { Arc::<Resolution>::from_raw(info.cast()) };
