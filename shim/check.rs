@@ -214,16 +214,24 @@ pub(crate) fn srx(limits: &Limits, max_rx: u32, max_sge: u32) -> Check {
     valid(max_rx != 0 && max_rx <= limits.max_srx_wr && max_sge <= limits.max_rx_sge)
 }
 
-/// kfi_rma_init(): enum dma_data_direction, where only to (1) and from (2) the peer make sense.
-pub(crate) fn rma(limits: &Limits, nents: u32, dir: i32) -> Check {
-    const TO_DEVICE: i32 = 1;
-    const FROM_DEVICE: i32 = 2;
+/// Which way the bytes of a transfer go.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// `DMA_TO_DEVICE`: to the peer.
+    Write,
+    /// `DMA_FROM_DEVICE`: from the peer.
+    Read,
+    /// A direction that means nothing here.
+    Other,
+}
 
+/// kfi_rma_init()
+pub(crate) fn rma(limits: &Limits, nents: u32, way: Way) -> Check {
     valid(nents != 0)?;
-    match dir {
-        TO_DEVICE => supported(limits.rma_write),
-        FROM_DEVICE => supported(limits.rma_read),
-        _ => Err(Refusal::Invalid),
+    match way {
+        Way::Write => supported(limits.rma_write),
+        Way::Read => supported(limits.rma_read),
+        Way::Other => Err(Refusal::Invalid),
     }
 }
 
