@@ -3,4 +3,3 @@
 #include <kfi/kfi.h>
 #include <kfi/provider.h>
 #include "helpers.h"
-#include "trace.h"

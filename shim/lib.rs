@@ -20,11 +20,7 @@ mod resolve;
 mod strerror;
 mod sys;
 
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
-use observe::Root;
+use kernel::prelude::*;
 
 module! {
     type: Kfi,
@@ -40,7 +36,6 @@ struct Kfi;
 impl kernel::Module for Kfi {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::locks::init();
-        registry::init(Arc::new(Root::new()?, GFP_KERNEL)?);
         Ok(Kfi)
     }
 }

@@ -120,10 +120,6 @@ fn ep_check(info: &Info, domain: &Domain, attr: &EpAttr<'_>) -> Result {
 
 /// kfi_rma_init()
 pub(crate) fn rma_init(rma: &Rma, ep: &Ep, transfer: &Transfer) -> Result {
-    check::rma(
-        &ep.domain().device().limits(),
-        transfer.nents,
-        transfer.way(),
-    )?;
+    check::rma(&ep.domain().device().limits(), transfer.nents, transfer.dir)?;
     rma.init(ep, transfer)
 }

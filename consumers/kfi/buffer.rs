@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Memory that operations move.
+
+use super::device::Domain;
+use crate::bindings;
+use kernel::prelude::*;
+
+/// A list of elements on the poster's stack.
+#[doc(hidden)]
+pub trait Sgl {
+    /// The elements.
+    fn elements(&self) -> &[bindings::kfi_sge];
+}
+
+impl<const N: usize> Sgl for [bindings::kfi_sge; N] {
+    #[inline]
+    fn elements(&self) -> &[bindings::kfi_sge] {
+        self
+    }
+}
+
+impl<S: Sgl> Sgl for Option<S> {
+    fn elements(&self) -> &[bindings::kfi_sge] {
+        self.as_ref().map_or(&[], S::elements)
+    }
+}
+
+/// What an operation owns while it is in flight, besides its data.
+///
+/// # Safety
+///
+/// - The elements that [`Memory::sgl`] hands out stay valid for access by the device of [`Memory::domain`] until the value
+///   is used mutably or dropped.
+/// - Nothing but the value's owner can reach that memory.
+pub unsafe trait Memory: Send + 'static {
+    /// A list of elements.
+    #[doc(hidden)]
+    type Sgl: Sgl;
+
+    /// The domain whose keys the elements carry; null if there are none.
+    #[doc(hidden)]
+    fn domain(&self) -> *const bindings::kfi_domain;
+
+    /// The first `len` bytes. [`EMSGSIZE`] when there are not as many.
+    #[doc(hidden)]
+    fn sgl(&self, len: usize) -> Result<Self::Sgl>;
+
+    /// The operation is over; its endpoint is still there.
+    #[doc(hidden)]
+    #[inline]
+    fn completed(&mut self) {}
+}
+
+// SAFETY: There are no elements.
+unsafe impl Memory for () {
+    type Sgl = [bindings::kfi_sge; 0];
+
+    fn domain(&self) -> *const bindings::kfi_domain {
+        core::ptr::null()
+    }
+
+    fn sgl(&self, len: usize) -> Result<Self::Sgl> {
+        if len == 0 {
+            Ok([])
+        } else {
+            Err(EMSGSIZE)
+        }
+    }
+}
+
+// SAFETY: `M` is a `Memory`, and `None` has no elements.
+unsafe impl<M: Memory> Memory for Option<M> {
+    type Sgl = Option<M::Sgl>;
+
+    fn domain(&self) -> *const bindings::kfi_domain {
+        self.as_ref().map_or(core::ptr::null(), M::domain)
+    }
+
+    fn sgl(&self, len: usize) -> Result<Self::Sgl> {
+        match self {
+            Some(memory) => Ok(Some(memory.sgl(len)?)),
+            None => ().sgl(len).map(|_| None),
+        }
+    }
+
+    fn completed(&mut self) {
+        if let Some(memory) = self {
+            memory.completed();
+        }
+    }
+}
+
+/// One of two kinds of memory.
+pub enum Either<A, B> {
+    /// The one.
+    Left(A),
+    /// The other.
+    Right(B),
+}
+
+impl<A: Sgl, B: Sgl> Sgl for Either<A, B> {
+    #[inline]
+    fn elements(&self) -> &[bindings::kfi_sge] {
+        match self {
+            Either::Left(a) => a.elements(),
+            Either::Right(b) => b.elements(),
+        }
+    }
+}
+
+// SAFETY: Either is a `Memory`.
+unsafe impl<A: Memory, B: Memory> Memory for Either<A, B> {
+    type Sgl = Either<A::Sgl, B::Sgl>;
+
+    #[inline]
+    fn domain(&self) -> *const bindings::kfi_domain {
+        match self {
+            Either::Left(a) => a.domain(),
+            Either::Right(b) => b.domain(),
+        }
+    }
+
+    #[inline]
+    fn sgl(&self, len: usize) -> Result<Self::Sgl> {
+        Ok(match self {
+            Either::Left(a) => Either::Left(a.sgl(len)?),
+            Either::Right(b) => Either::Right(b.sgl(len)?),
+        })
+    }
+
+    #[inline]
+    fn completed(&mut self) {
+        match self {
+            Either::Left(a) => a.completed(),
+            Either::Right(b) => b.completed(),
+        }
+    }
+}
+
+/// Contiguous memory, mapped for its domain's device in both directions.
+///
+/// # Invariants
+///
+/// `addr` is the DMA address of all of `mem` in `domain`.
+pub struct Buffer {
+    mem: KVec<u8>,
+    addr: u64,
+    lkey: u32,
+    domain: Domain,
+}
+
+impl Buffer {
+    /// Allocates `len` zeroed bytes. Sleeps.
+    pub fn new(domain: &Domain, len: usize) -> Result<Self> {
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        u32::try_from(len)?;
+        let mut mem = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        // SAFETY: The memory is `len` bytes of kmalloc(), which stays while it is mapped: `drop()` unmaps it.
+        let addr = unsafe {
+            bindings::kfi_dma_map_single(
+                domain.as_ptr(),
+                mem.as_mut_ptr().cast(),
+                len,
+                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+            )
+        };
+        // SAFETY: `addr` is what mapping returned.
+        kernel::error::to_result(unsafe {
+            bindings::kfi_dma_mapping_error(domain.as_ptr(), addr)
+        })?;
+        // INVARIANT: It has just been mapped there.
+        Ok(Self {
+            mem,
+            addr,
+            lkey: domain.local_dma_lkey(),
+            domain: domain.clone(),
+        })
+    }
+
+    /// Number of bytes.
+    pub fn len(&self) -> usize {
+        self.mem.len()
+    }
+
+    /// Always false.
+    pub fn is_empty(&self) -> bool {
+        self.mem.is_empty()
+    }
+
+    /// Shows the bytes to `f`.
+    pub fn read<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> R {
+        self.write(|bytes| f(bytes))
+    }
+
+    /// Lets `f` look at the bytes and change them.
+    pub fn write<R>(&mut self, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        let dir = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+        // SAFETY: By the invariants the arguments are those of the mapping.
+        unsafe {
+            bindings::kfi_dma_sync_single_for_cpu(
+                self.domain.as_ptr(),
+                self.addr,
+                self.mem.len(),
+                dir,
+            )
+        };
+        let result = f(self.mem.as_mut_slice());
+        // SAFETY: As above.
+        unsafe {
+            bindings::kfi_dma_sync_single_for_device(
+                self.domain.as_ptr(),
+                self.addr,
+                self.mem.len(),
+                dir,
+            )
+        };
+        result
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // SAFETY: By the invariants the arguments are those of the mapping. No operation has the memory: it would own
+        // this value.
+        unsafe {
+            bindings::kfi_dma_unmap_single(
+                self.domain.as_ptr(),
+                self.addr,
+                self.mem.len(),
+                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+            )
+        };
+    }
+}
+
+// SAFETY: The mapping covers all of the memory, ends with the value, and `mem` is private and not shared.
+unsafe impl Memory for Buffer {
+    type Sgl = [bindings::kfi_sge; 1];
+
+    #[inline]
+    fn domain(&self) -> *const bindings::kfi_domain {
+        self.domain.as_ptr()
+    }
+
+    #[inline]
+    fn sgl(&self, len: usize) -> Result<Self::Sgl> {
+        if len > self.mem.len() {
+            return Err(EMSGSIZE);
+        }
+        Ok([bindings::kfi_sge {
+            addr: self.addr,
+            // CAST: `new()` has checked that it fits.
+            length: len as u32,
+            lkey: self.lkey,
+        }])
+    }
+}
+
+/// Up to `N` elements.
+#[doc(hidden)]
+pub struct List<const N: usize> {
+    sge: [bindings::kfi_sge; N],
+    used: usize,
+}
+
+impl<const N: usize> Sgl for List<N> {
+    fn elements(&self) -> &[bindings::kfi_sge] {
+        self.sge.get(..self.used).unwrap_or(&[])
+    }
+}
+
+// SAFETY: Each element is a `Memory`; all are owned by the array.
+unsafe impl<const N: usize> Memory for [Buffer; N] {
+    type Sgl = List<N>;
+
+    fn domain(&self) -> *const bindings::kfi_domain {
+        let mut domains = self.iter().map(Buffer::domain);
+        let first = domains.next().unwrap_or(core::ptr::null());
+        if domains.all(|domain| core::ptr::eq(domain, first)) {
+            first
+        } else {
+            // No domain has this address, so such a mixture is refused.
+            core::ptr::dangling()
+        }
+    }
+
+    fn sgl(&self, len: usize) -> Result<Self::Sgl> {
+        let mut list = List {
+            sge: core::array::from_fn(|_| bindings::kfi_sge::default()),
+            used: 0,
+        };
+        let mut left = len;
+        for (sge, buffer) in list.sge.iter_mut().zip(self) {
+            if left == 0 {
+                break;
+            }
+            let part = left.min(buffer.len());
+            [*sge] = buffer.sgl(part)?;
+            left -= part;
+            list.used += 1;
+        }
+        if left == 0 {
+            Ok(list)
+        } else {
+            Err(EMSGSIZE)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What kfi_perf.rs sees of C. */
+#include <rdma/ib_verbs.h>
+#include <rdma/rdma_cm.h>
+#include <rdma/rw.h>
+#include <kfi/kfi.h>
+#include "../../ib_client/verbs/helpers.h"

@@ -1,0 +1,691 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The loops: what is posted when, on one connection.
+//!
+//! Everything here that follows a completion runs in the context of the completion queue. A connection has one queue for
+//! everything, so that never happens twice at once for one flow; the atomics below need no order of their own.
+//!
+//! Both sides begin with receives posted. The client sends a greeting, the server answers with the address and key of its
+//! region, and the loop starts.
+//!
+//! - Ping-pong: a receive that is used up is sent as the answer, and a send that is done is posted as a receive.
+//! - Rate: the client may send as many messages as the server has receives. The server returns that right by a message for
+//!   each [`Flow::batch`] messages, so that the loop works where a missing receive ends the connection.
+//! - Read and write: the client repeats each operation when it completes; the server's processor does nothing.
+
+#![deny(unsafe_code)]
+
+use super::{
+    params::{
+        Loop,
+        Params,
+        Role, //
+    },
+    stats::{
+        Counter,
+        Histogram,
+        Stats, //
+    },
+    transport::{
+        Remote,
+        Transport, //
+    },
+    verify, //
+};
+use crate::kfi::Mailbox;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        Completion, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// Bytes of the messages that both sides begin with; receives have room for one.
+pub const GREETING: usize = 32;
+
+/// What the region holds that clients read.
+const REGION_SEQ: u64 = 0x6b66_6921;
+
+/// Receives beyond those that a loop needs at any moment.
+const SPARE: usize = 8;
+
+/// What an operation is used for at the moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Waits for a message.
+    Recv,
+    /// A message of the loop.
+    Send,
+    /// A greeting, or messages acknowledged.
+    Control,
+    /// Reads the peer's memory.
+    Read,
+    /// Writes the peer's memory.
+    Write,
+    /// Reads back what was written.
+    ReadBack,
+}
+
+/// What every operation carries.
+pub struct Slot<X: Transport> {
+    /// Leads to the flow.
+    pub link: X::Link,
+    index: usize,
+    what: Use,
+    seq: u64,
+    since: i64,
+}
+
+impl<X: Transport> Slot<X> {
+    /// For operation number `index` of a flow.
+    pub fn new(link: X::Link, index: usize) -> Self {
+        Self {
+            link,
+            index,
+            what: Use::Recv,
+            seq: 0,
+            since: 0,
+        }
+    }
+}
+
+/// One connection's share of a run.
+#[pin_data]
+pub struct Flow<X: Transport> {
+    params: Params,
+    role: Role,
+    stats: Arc<Stats>,
+    histogram: Option<Arc<Histogram>>,
+    base: Instant<Monotonic>,
+    /// Connected or not, see the constants.
+    state: Atomic<i32>,
+    #[pin]
+    connected: Completion,
+    #[pin]
+    greeted: Completion,
+    #[pin]
+    done: Completion,
+    is_done: Atomic<bool>,
+    greetings: Counter,
+    /// Of the server: the client has greeted, and the region is there.
+    ready: Atomic<i32>,
+    remote: (Atomic<u64>, Atomic<u32>),
+    error: Atomic<i32>,
+    stopping: Atomic<bool>,
+    started: Counter,
+    finished: Counter,
+    begin: Atomic<i64>,
+    ping: Atomic<i64>,
+    credits: Atomic<i32>,
+    unacked: Atomic<i32>,
+    nr_parked: Atomic<i32>,
+    /// Idle operations, each in the place of its number.
+    parked: KVec<Mailbox<X::Req>>,
+}
+
+const CONNECTING: i32 = 0;
+const CONNECTED: i32 = 1;
+const ENDED: i32 = 2;
+
+impl<X: Transport> Flow<X> {
+    /// A flow that is not connected yet.
+    pub fn new(
+        params: &Params,
+        role: Role,
+        stats: Arc<Stats>,
+        histogram: Option<Arc<Histogram>>,
+    ) -> Result<Arc<Self>> {
+        let nr = Self::nr_ops(params, role) + Self::NR_CONTROL;
+        let mut parked = KVec::with_capacity(nr, GFP_KERNEL)?;
+        for _ in 0..nr {
+            parked.push(Mailbox::new(), GFP_KERNEL)?;
+        }
+        let params = params.clone();
+        Arc::pin_init(
+            pin_init!(Self {
+                params,
+                role,
+                stats,
+                histogram,
+                base: Instant::now(),
+                state: Atomic::new(CONNECTING),
+                connected <- Completion::new(),
+                greeted <- Completion::new(),
+                done <- Completion::new(),
+                is_done: Atomic::new(false),
+                greetings: Counter::default(),
+                ready: Atomic::new(0),
+                remote: (Atomic::new(0), Atomic::new(0)),
+                error: Atomic::new(0),
+                stopping: Atomic::new(false),
+                started: Counter::default(),
+                finished: Counter::default(),
+                begin: Atomic::new(0),
+                ping: Atomic::new(0),
+                credits: Atomic::new(0),
+                unacked: Atomic::new(0),
+                nr_parked: Atomic::new(0),
+                parked,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Operations for greetings and acknowledgements; they have the highest numbers.
+    const NR_CONTROL: usize = 4;
+
+    fn nr_ops(params: &Params, role: Role) -> usize {
+        let depth = params.depth as usize;
+        match (params.what, role) {
+            (Loop::PingPong, _) => 2 * depth + SPARE,
+            (Loop::Rate, Role::Server) => 2 * depth + SPARE,
+            (_, Role::Client) => depth + SPARE,
+            (_, Role::Server) => SPARE,
+        }
+    }
+
+    /// Messages that the server acknowledges by one.
+    fn batch(&self) -> i32 {
+        self.params.depth as i32
+    }
+
+    fn size(&self) -> usize {
+        self.params.size as usize
+    }
+
+    fn now(&self) -> i64 {
+        self.base.elapsed().as_nanos()
+    }
+
+    /// Bytes of the region that the server exposes.
+    fn region_len(&self) -> Option<usize> {
+        match self.params.what {
+            Loop::Read => Some(self.size()),
+            Loop::Write if self.params.verify => Some(self.size() * self.params.depth as usize),
+            Loop::Write => Some(self.size()),
+            Loop::PingPong | Loop::Rate => None,
+        }
+    }
+
+    // Preparation, in process context.
+
+    /// Makes the operations and posts the receives. The connection is not established yet.
+    pub fn prepare(&self, conn: &X::Conn) -> Result {
+        let len = self.size().max(GREETING);
+        let depth = self.params.depth as usize;
+        let nr = Self::nr_ops(&self.params, self.role);
+        let sends = match (self.params.what, self.role) {
+            (Loop::PingPong | Loop::Rate, Role::Client) => depth,
+            _ => 0,
+        };
+        let first_recv = match (self.params.what, self.role) {
+            (Loop::Read | Loop::Write, Role::Client) => depth,
+            _ => sends,
+        };
+        for index in 0..sends {
+            self.park(X::request(conn, index, len)?);
+        }
+        for index in first_recv..nr {
+            let req = X::request(conn, index, len)?;
+            self.recv(X::post(conn)?, req);
+        }
+        for index in nr..nr + Self::NR_CONTROL {
+            self.park(X::request(conn, index, GREETING)?);
+        }
+        Ok(())
+    }
+
+    /// Exposes the server's region. Operations may be posted.
+    pub fn expose(&self, conn: &X::Conn) -> Result<Option<X::Region>> {
+        let region = match self.region_len() {
+            None => None,
+            Some(len) => {
+                let fill = |bytes: &mut [u8]| verify::fill(REGION_SEQ, bytes);
+                let (region, remote) = X::expose(conn, len, self.size(), fill)?;
+                self.remote.0.store(remote.addr, Relaxed);
+                self.remote.1.store(remote.key, Relaxed);
+                Some(region)
+            }
+        };
+        self.answer(X::post(conn)?);
+        Ok(region)
+    }
+
+    /// Waits for the outcome of connecting.
+    pub fn wait_connected(&self) -> Result {
+        self.connected.wait_for_completion();
+        self.result()
+    }
+
+    /// Sends the client's greeting.
+    pub fn greet(&self, conn: &X::Conn) -> Result {
+        let req = self.control().ok_or(EBUSY)?;
+        self.send(X::post(conn)?, req, Use::Control, GREETING);
+        Ok(())
+    }
+
+    /// Waits for the server's greeting.
+    pub fn wait_greeted(&self, conn: &X::Conn) -> Result {
+        self.wait(&self.greeted, conn, || self.greetings.get() != 0);
+        self.result()
+    }
+
+    /// Starts the client's loop.
+    pub fn start(&self, conn: &X::Conn) -> Result {
+        let depth = self.params.depth as usize;
+        let post = X::post(conn)?;
+        self.credits.store(2 * self.batch(), Relaxed);
+        if matches!(self.params.what, Loop::Read | Loop::Write) {
+            for index in 0..depth {
+                let mut req = if self.params.what == Loop::Read || self.params.verify {
+                    X::sink(conn, index, self.size())?
+                } else {
+                    X::request(conn, index, self.size())?
+                };
+                X::slot(&mut req).what = Use::Control;
+                self.park(req);
+            }
+        }
+        self.begin.store(self.now(), Relaxed);
+        for mailbox in self.parked.iter().take(depth) {
+            if let Some(req) = mailbox.take() {
+                self.nr_parked.fetch_sub(1, Relaxed);
+                self.next(post, req);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of the client's loop.
+    pub fn wait_done(&self, conn: &X::Conn) -> Result {
+        self.wait(&self.done, conn, || self.is_done.load(Acquire));
+        self.result()
+    }
+
+    fn wait(&self, completion: &Completion, conn: &X::Conn, done: impl Fn() -> bool) {
+        if self.params.poll == crate::kfi::Poll::Direct {
+            while !done() && self.error.load(Relaxed) == 0 {
+                X::poll(conn);
+                crate::kfi::resched();
+            }
+        } else {
+            completion.wait_for_completion();
+        }
+    }
+
+    /// Ends the loop at the next opportunity.
+    pub fn stop(&self, error: Error) {
+        self.fail(error);
+    }
+
+    /// Frees the idle operations. The connection is closed, so that is all of them.
+    pub fn clear(&self) {
+        for mailbox in &self.parked {
+            drop(mailbox.take());
+        }
+    }
+
+    /// Whether something has failed.
+    pub fn result(&self) -> Result {
+        match self.error.load(Acquire) {
+            0 => Ok(()),
+            errno => Err(Error::from_errno(errno)),
+        }
+    }
+
+    // Events, in process context.
+
+    /// The connection is there.
+    pub fn established(&self) {
+        if self.state.xchg(CONNECTED, Relaxed) == CONNECTING {
+            self.stats.connected.add(1);
+        }
+        self.connected.complete_all();
+    }
+
+    /// There is no connection, or no longer.
+    pub fn ended(&self, error: Error) {
+        match self.state.xchg(ENDED, Relaxed) {
+            CONNECTING => {
+                self.stats.connect_errors.add(1);
+            }
+            CONNECTED => {
+                self.stats.disconnected.add(1);
+            }
+            _ => {}
+        }
+        if error == ENODEV {
+            self.stats.nodev.add(1);
+        }
+        self.fail(error);
+    }
+
+    /// Whether the connection has ended.
+    pub fn has_ended(&self) -> bool {
+        self.state.load(Relaxed) == ENDED
+    }
+
+    fn fail(&self, error: Error) {
+        let _ = self.error.cmpxchg(0, error.to_errno(), Release);
+        self.stopping.store(true, Relaxed);
+        self.finish();
+        self.connected.complete_all();
+        self.greeted.complete_all();
+    }
+
+    fn finish(&self) {
+        if !self.is_done.xchg(true, Release) && self.role == Role::Client {
+            let begin = self.begin.load(Relaxed);
+            if begin != 0 {
+                self.stats
+                    .ns
+                    .add(u64::try_from(self.now() - begin).unwrap_or(0));
+            }
+        }
+        self.done.complete_all();
+    }
+
+    // The data path, in any context.
+
+    fn park(&self, mut req: X::Req) {
+        let index = X::slot(&mut req).index;
+        if let Some(mailbox) = self.parked.get(index) {
+            self.nr_parked.fetch_add(1, Relaxed);
+            drop(mailbox.put(req));
+        }
+    }
+
+    fn control(&self) -> Option<X::Req> {
+        let nr = Self::nr_ops(&self.params, self.role);
+        let req = self.parked.iter().skip(nr).find_map(Mailbox::take)?;
+        self.nr_parked.fetch_sub(1, Relaxed);
+        Some(req)
+    }
+
+    #[inline]
+    fn refused(&self, (error, req): (Error, X::Req)) {
+        self.stats.refused.add(1);
+        self.fail(error);
+        self.park(req);
+    }
+
+    #[inline]
+    fn recv(&self, post: &X::Post, mut req: X::Req) {
+        X::slot(&mut req).what = Use::Recv;
+        self.stats.posted.add(1);
+        let len = self.size().max(GREETING);
+        if let Err(refused) = X::recv(post, req, len) {
+            self.refused(refused);
+        }
+    }
+
+    #[inline]
+    fn send(&self, post: &X::Post, mut req: X::Req, what: Use, len: usize) {
+        X::slot(&mut req).what = what;
+        self.stats.posted.add(1);
+        if let Err(refused) = X::send(post, req, len) {
+            self.refused(refused);
+        }
+    }
+
+    #[inline]
+    fn rma(&self, post: &X::Post, mut req: X::Req, what: Use) {
+        let slot = X::slot(&mut req);
+        slot.what = what;
+        let mut remote = Remote {
+            addr: self.remote.0.load(Relaxed),
+            key: self.remote.1.load(Relaxed),
+        };
+        if self.params.verify && self.params.what == Loop::Write {
+            remote.addr = remote.addr.wrapping_add((slot.index * self.size()) as u64);
+        }
+        self.stats.posted.add(1);
+        let result = match what {
+            Use::Write => X::write(post, req, self.size(), remote),
+            _ => X::read(post, req, self.size(), remote),
+        };
+        if let Err(refused) = result {
+            self.refused(refused);
+        }
+    }
+
+    /// Starts another iteration of the client with an idle operation, or parks it.
+    #[inline]
+    fn next(&self, post: &X::Post, mut req: X::Req) {
+        if self.stopping.load(Relaxed) {
+            return self.park(req);
+        }
+        if self.params.what == Loop::Rate {
+            let credits = self.credits.load(Relaxed);
+            if credits <= 0 {
+                return self.park(req);
+            }
+            self.credits.store(credits - 1, Relaxed);
+        }
+        let seq = self.started.add(1);
+        if seq >= self.params.iterations {
+            return self.park(req);
+        }
+        if self.params.verify {
+            X::slot(&mut req).seq = seq;
+            if self.params.what != Loop::Read
+                && X::bytes(&mut req, self.size(), |b| verify::fill(seq, b)).is_err()
+            {
+                self.stats.mismatches.add(1);
+            }
+        }
+        if self.params.latency {
+            let now = self.now();
+            X::slot(&mut req).since = now;
+            self.ping.store(now, Relaxed);
+        }
+        match self.params.what {
+            Loop::PingPong | Loop::Rate => self.send(post, req, Use::Send, self.size()),
+            Loop::Read => self.rma(post, req, Use::Read),
+            Loop::Write => self.rma(post, req, Use::Write),
+        }
+    }
+
+    /// An iteration of the client is over.
+    #[inline]
+    fn iteration(&self, since: i64) {
+        if let Some(histogram) = &self.histogram {
+            histogram.add(u64::try_from(self.now() - since).unwrap_or(0));
+        }
+        self.stats.ops.add(1);
+        self.stats.bytes.add(self.params.size.into());
+        if self.finished.add(1) + 1 == self.params.iterations {
+            self.stopping.store(true, Relaxed);
+            self.finish();
+        }
+    }
+
+    fn verify(&self, req: &mut X::Req, len: usize, seq: Option<u64>) {
+        let found = X::bytes(req, len, |bytes| verify::check(bytes)).unwrap_or(None);
+        if found.is_none() || (seq.is_some() && found != seq) {
+            self.stats.mismatches.add(1);
+        }
+    }
+
+    /// An operation has completed: with an error, or with the length of what was received.
+    #[inline]
+    pub fn complete(&self, mut req: X::Req, post: &X::Post, result: Result<usize>) {
+        self.stats.completed.add(1);
+        let len = match result {
+            Ok(len) => len,
+            Err(error) => return self.failed(req, error),
+        };
+        let slot = X::slot(&mut req);
+        let (what, since, seq) = (slot.what, slot.since, slot.seq);
+        match what {
+            Use::Recv => self.received(req, post, len),
+            Use::Send => match self.params.what {
+                Loop::PingPong => self.recv(post, req),
+                _ => {
+                    self.iteration(since);
+                    self.next(post, req);
+                }
+            },
+            Use::Control => {
+                self.park(req);
+                self.acknowledge(post);
+            }
+            Use::Read => {
+                if self.params.verify {
+                    self.verify(&mut req, self.size(), Some(REGION_SEQ));
+                }
+                self.iteration(since);
+                self.next(post, req);
+            }
+            Use::Write => {
+                if self.params.verify {
+                    // So that what is read back was read.
+                    let _ = X::bytes(&mut req, self.size(), |bytes| bytes.fill(0));
+                    return self.rma(post, req, Use::ReadBack);
+                }
+                self.iteration(since);
+                self.next(post, req);
+            }
+            Use::ReadBack => {
+                self.verify(&mut req, self.size(), Some(seq));
+                self.iteration(since);
+                self.next(post, req);
+            }
+        }
+    }
+
+    fn failed(&self, req: X::Req, error: Error) {
+        if error.to_errno() == crate::kfi::ECANCELED {
+            self.stats.flushed.add(1);
+        } else {
+            self.stats.errors.add(1);
+        }
+        self.fail(error);
+        self.park(req);
+    }
+
+    #[inline]
+    fn received(&self, mut req: X::Req, post: &X::Post, len: usize) {
+        if self.greetings.get() == 0 {
+            return self.greeting(req, post);
+        }
+        match (self.params.what, self.role) {
+            (Loop::PingPong, Role::Client) => {
+                if self.params.verify {
+                    let seq = (self.params.depth == 1).then(|| self.finished.get());
+                    self.verify(&mut req, len, seq);
+                }
+                self.iteration(self.ping.load(Relaxed));
+                self.next(post, req);
+            }
+            (Loop::PingPong, Role::Server) => {
+                if self.params.verify {
+                    self.verify(&mut req, len, None);
+                }
+                self.stats.ops.add(1);
+                self.stats.bytes.add(len as u64);
+                self.send(post, req, Use::Send, len);
+            }
+            (Loop::Rate, Role::Server) => {
+                if self.params.verify {
+                    self.verify(&mut req, len, None);
+                }
+                self.stats.ops.add(1);
+                self.stats.bytes.add(len as u64);
+                self.recv(post, req);
+                self.unacked.store(self.unacked.load(Relaxed) + 1, Relaxed);
+                self.acknowledge(post);
+            }
+            (Loop::Rate, Role::Client) => {
+                self.recv(post, req);
+                self.credits
+                    .store(self.credits.load(Relaxed) + self.batch(), Relaxed);
+                self.unpark(post);
+            }
+            (Loop::Read | Loop::Write, _) => self.recv(post, req),
+        }
+    }
+
+    /// The client's operations that had to wait for the server.
+    fn unpark(&self, post: &X::Post) {
+        for mailbox in self.parked.iter().take(self.params.depth as usize) {
+            if self.nr_parked.load(Relaxed) == 0 || self.credits.load(Relaxed) <= 0 {
+                return;
+            }
+            if let Some(req) = mailbox.take() {
+                self.nr_parked.fetch_sub(1, Relaxed);
+                self.next(post, req);
+            }
+        }
+    }
+
+    /// Returns to the client the right to send, if enough has come together.
+    fn acknowledge(&self, post: &X::Post) {
+        let unacked = self.unacked.load(Relaxed);
+        if unacked < self.batch() || self.stopping.load(Relaxed) {
+            return;
+        }
+        // Without one, the next control message that completes leads here again.
+        if let Some(req) = self.control() {
+            self.unacked.store(unacked - self.batch(), Relaxed);
+            self.send(post, req, Use::Control, GREETING);
+        }
+    }
+
+    fn greeting(&self, mut req: X::Req, post: &X::Post) {
+        match self.role {
+            Role::Client => {
+                let _ = X::bytes(&mut req, GREETING, |bytes| {
+                    let Some((addr, rest)) = bytes.split_first_chunk::<8>() else {
+                        return;
+                    };
+                    if let Some((key, _)) = rest.split_first_chunk::<4>() {
+                        self.remote.0.store(u64::from_be_bytes(*addr), Relaxed);
+                        self.remote.1.store(u32::from_be_bytes(*key), Relaxed);
+                    }
+                });
+                self.recv(post, req);
+                self.greetings.add(1);
+                self.greeted.complete_all();
+            }
+            Role::Server => {
+                self.recv(post, req);
+                self.greetings.add(1);
+                self.answer(post);
+            }
+        }
+    }
+
+    /// Sends the server's greeting, at the second of the two calls.
+    fn answer(&self, post: &X::Post) {
+        if self.ready.fetch_add(1, Full) != 1 {
+            return;
+        }
+        let Some(mut req) = self.control() else {
+            return;
+        };
+        let addr = self.remote.0.load(Relaxed).to_be_bytes();
+        let key = self.remote.1.load(Relaxed).to_be_bytes();
+        let _ = X::bytes(&mut req, GREETING, |bytes| {
+            for (to, from) in bytes
+                .iter_mut()
+                .zip([&addr[..], &key[..]].into_iter().flatten())
+            {
+                *to = *from;
+            }
+        });
+        self.send(post, req, Use::Control, GREETING);
+    }
+}
