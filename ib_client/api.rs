@@ -6,14 +6,20 @@
 //! the safe code of the other modules; what the data path uses is here as a whole.
 
 mod comp;
+pub(crate) mod conn;
 pub(crate) mod cq;
 pub(crate) mod device;
 pub(crate) mod domain;
+mod ep;
 pub(crate) mod hot;
 pub(crate) mod import;
+pub(crate) mod info;
 pub(crate) mod mr;
 mod object;
+pub(crate) mod pep;
 mod post;
+pub(crate) mod provider;
+mod rma;
 pub(crate) mod srx;
 pub(crate) mod sys;
 

@@ -12,8 +12,13 @@ use crate::{
         device::DeviceHead, //
     },
     attr,
+    conn::{
+        teardown::Cause,
+        Conn, //
+    },
     cq::Queue,
     domain::Domain,
+    listener::Listener,
     mr::Region,
     roster::Roster,
     srx::Srx,
@@ -46,6 +51,10 @@ pub(crate) struct Attached {
     /// The verbs device; its memory only.
     pub(crate) device: ARef<Device>,
     #[pin]
+    pub(crate) conns: Roster<Conn>,
+    #[pin]
+    pub(crate) listeners: Roster<Listener>,
+    #[pin]
     pub(crate) srxs: Roster<Srx>,
     #[pin]
     pub(crate) regions: Roster<Region>,
@@ -68,6 +77,8 @@ impl verbs::client::Client for Client {
         Ok(try_pin_init!(Attached {
             head,
             device,
+            conns <- Roster::new(),
+            listeners <- Roster::new(),
             srxs <- Roster::new(),
             regions <- Roster::new(),
             queues <- Roster::new(),
@@ -85,14 +96,24 @@ impl verbs::client::Client for Client {
 
     fn closed(attachment: &Arc<Attachment>) {
         let data = attachment.data();
+        data.listeners.close();
+        data.conns.close();
         data.srxs.close();
         data.regions.close();
         data.queues.close();
         data.domains.close();
-        data.srxs.for_each(Srx::kill);
-        data.regions.for_each(Region::kill);
-        data.queues.for_each(Queue::kill);
-        data.domains.for_each(Domain::kill);
+        while let Some(listener) = data.listeners.pop() {
+            listener.device_gone();
+        }
+        // First ask all of them, then wait: the teardowns run in parallel.
+        data.conns.for_each(|conn| conn.ask_teardown(Cause::Gone));
+        while let Some(conn) = data.conns.pop() {
+            conn.wait_teardown();
+        }
+        data.srxs.for_each(|srx| srx.kill());
+        data.regions.for_each(|region| region.kill());
+        data.queues.for_each(|queue| queue.kill());
+        data.domains.for_each(|domain| domain.kill());
         // Nobody uses in the data path what was killed above.
         api::sys::synchronize_rcu();
         while let Some(srx) = data.srxs.pop() {

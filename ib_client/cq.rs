@@ -71,7 +71,10 @@ fn poll_context(poll: bindings::kfi_poll) -> Result<PollContext> {
 /// The marks of a drain take one entry for each direction of each endpoint. How many endpoints there will be is not known
 /// here, but an endpoint is of no use with less than a few entries.
 fn with_drain_room(nr_cqe: u32, limit: u32) -> u32 {
-    nr_cqe.saturating_add(nr_cqe / 4).saturating_add(2).min(limit)
+    nr_cqe
+        .saturating_add(nr_cqe / 4)
+        .saturating_add(2)
+        .min(limit)
 }
 
 impl Queue {
@@ -112,7 +115,11 @@ impl Queue {
         Self::init(head, Source::Ulp { _cq: cq }, None)
     }
 
-    fn init(head: impl PinInit<CqHead>, source: Source, home: Option<Arc<Attachment>>) -> Result<Arc<Self>> {
+    fn init(
+        head: impl PinInit<CqHead>,
+        source: Source,
+        home: Option<Arc<Attachment>>,
+    ) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 head <- head,

@@ -40,9 +40,11 @@ mod bindings {
 mod api;
 mod attr;
 mod client;
+mod conn;
 mod cq;
 mod domain;
 mod errno;
+mod listener;
 mod mr;
 mod roster;
 mod srx;
@@ -59,15 +61,23 @@ module! {
 
 /// The loaded module. Fields are dropped in this order.
 struct Verbs {
+    /// No new resolution and no new listener.
+    _provider: api::provider::Registration,
     /// Unregistration returns when every device was taken away.
     _client: verbs::client::Registration<client::Client>,
+    /// What was closed in a callback ends before this does.
+    _teardown: api::sys::TeardownQueue,
 }
 
 impl kernel::Module for Verbs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         api::import::init();
+        let teardown = api::sys::TeardownQueue::new()?;
+        let client = verbs::client::Registration::new()?;
         Ok(Verbs {
-            _client: verbs::client::Registration::new()?,
+            _provider: api::provider::Registration::new()?,
+            _client: client,
+            _teardown: teardown,
         })
     }
 }

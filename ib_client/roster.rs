@@ -46,7 +46,9 @@ impl<T> Roster<T> {
             return Err(ENODEV);
         }
         let ticket = inner.next;
-        inner.objects.try_create_and_insert(ticket, object, GFP_KERNEL)?;
+        inner
+            .objects
+            .try_create_and_insert(ticket, object, GFP_KERNEL)?;
         // 2^64 objects are never reached.
         inner.next = ticket.wrapping_add(1);
         Ok(Ticket(ticket))
@@ -72,8 +74,12 @@ impl<T> Roster<T> {
         Some(node.to_key_value().1)
     }
 
-    /// Calls `f` for each object.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&T)) {
-        self.inner.lock().objects.values().for_each(|object| f(object));
+    /// Calls `f` for each object, with the lock of the roster held.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Arc<T>)) {
+        self.inner
+            .lock()
+            .objects
+            .values()
+            .for_each(|object| f(object));
     }
 }

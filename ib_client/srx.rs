@@ -39,7 +39,12 @@ struct Inner {
 
 impl Srx {
     /// Allocates a context.
-    pub(crate) fn new(home: &Arc<Attachment>, pd: Arc<Pd>, max_rx: u32, max_sge: u32) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        home: &Arc<Attachment>,
+        pd: Arc<Pd>,
+        max_rx: u32,
+        max_sge: u32,
+    ) -> Result<Arc<Self>> {
         let srq = Srq::new(pd, max_rx, max_sge)?;
         let srx = Arc::pin_init(
             pin_init!(Self {

@@ -7,6 +7,7 @@
 //! the context of the completion queue and take no lock.
 
 use super::bindings;
+use super::hot::Hot;
 use super::import;
 use crate::errno::{
     ECANCELED,
@@ -35,7 +36,6 @@ const _: () = {
 pub(super) type Done = unsafe extern "C" fn(*mut bindings::ib_cq, *mut bindings::ib_wc);
 
 /// The errno of a work completion's status.
-#[cold]
 fn errno(status: bindings::ib_wc_status) -> c_int {
     match status {
         bindings::ib_wc_status_IB_WC_SUCCESS => 0,
@@ -43,7 +43,6 @@ fn errno(status: bindings::ib_wc_status) -> c_int {
         bindings::ib_wc_status_IB_WC_LOC_LEN_ERR => EMSGSIZE.to_errno(),
         bindings::ib_wc_status_IB_WC_LOC_PROT_ERR
         | bindings::ib_wc_status_IB_WC_LOC_ACCESS_ERR
-        | bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR
         | bindings::ib_wc_status_IB_WC_MW_BIND_ERR => EFAULT.to_errno(),
         bindings::ib_wc_status_IB_WC_REM_ACCESS_ERR => EACCES.to_errno(),
         bindings::ib_wc_status_IB_WC_RETRY_EXC_ERR
@@ -54,6 +53,28 @@ fn errno(status: bindings::ib_wc_status) -> c_int {
         | bindings::ib_wc_status_IB_WC_REM_INV_RD_REQ_ERR
         | bindings::ib_wc_status_IB_WC_REM_ABORT_ERR => EREMOTEIO.to_errno(),
         _ => EIO.to_errno(),
+    }
+}
+
+/// The errno of a failed work completion of an endpoint.
+///
+/// # Safety
+///
+/// `ep` is null or an endpoint of this provider.
+#[cold]
+unsafe fn failure(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op: Op) -> c_int {
+    if status != bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR || ep.is_null() {
+        return errno(status);
+    }
+    match op {
+        // A key that is not what the operation needs.
+        Op::Tx(bindings::kfi_opcode_KFI_OP_MR_REG | bindings::kfi_opcode_KFI_OP_MR_INV) => {
+            EFAULT.to_errno()
+        }
+        // Software devices report what they were working at when the queue pair left the ready state as a failed operation.
+        // SAFETY: By the function's contract. CAST: the public part is at the head.
+        _ if !unsafe { &*ep.cast_const().cast::<Hot>() }.is_active() => ECANCELED.to_errno(),
+        _ => errno(status),
     }
 }
 
@@ -99,7 +120,7 @@ unsafe fn deliver(
     };
     if wc.status == bindings::ib_wc_status_IB_WC_SUCCESS {
         match op {
-            Op::Tx(opcode) => comp.opcode = opcode,
+            Op::Tx(opcode) => comp.opcode = opcode as u16,
             Op::Rx => describe_recv(&mut comp, wc),
             Op::Any => {
                 if wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0 {
@@ -110,7 +131,8 @@ unsafe fn deliver(
             }
         }
     } else {
-        comp.status = errno(wc.status);
+        // SAFETY: As above; endpoints of this provider start with a `Hot`.
+        comp.status = unsafe { failure(ep, wc.status, op) };
     }
     // SAFETY: the context is ours until the callback is called, and the consumer has set `done` before the post.
     if let Some(done) = unsafe { (*ctx).done } {
@@ -123,7 +145,7 @@ unsafe fn deliver(
 #[derive(Clone, Copy)]
 enum Op {
     /// An operation, and which.
-    Tx(u16),
+    Tx(u32),
     /// A receive.
     Rx,
     /// A raw work request: it is in the work completion.
@@ -178,7 +200,7 @@ pub(super) unsafe extern "C" fn tx_done<const OP: u32>(
     // SAFETY: by the function's contract; the post has set the context's endpoint.
     unsafe {
         let ctx = ctx_of(wc);
-        deliver(ctx, (*ctx).ep, wc, Op::Tx(OP as u16));
+        deliver(ctx, (*ctx).ep, wc, Op::Tx(OP));
     }
 }
 

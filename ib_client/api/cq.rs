@@ -76,11 +76,6 @@ impl CqHead {
         })
     }
 
-    /// The public queue.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kfi_cq {
-        self.public.get()
-    }
-
     /// Lets no new poller in.
     pub(crate) fn kill(&self) {
         self.pollers.close();

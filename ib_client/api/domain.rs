@@ -19,6 +19,7 @@ use crate::{
         pd::Caller, //
     }, //
 };
+use core::mem::offset_of;
 use kernel::{
     prelude::*,
     sync::{
@@ -44,6 +45,8 @@ pub(crate) struct DomainHead {
     device: ARef<Device>,
     alive: Atomic<u32>,
 }
+
+const _: () = assert!(offset_of!(DomainHead, public) == 0);
 
 // SAFETY: The public part is the consumer's and kfi.ko's; the rest may be used from any thread.
 unsafe impl Send for DomainHead {}
@@ -73,11 +76,6 @@ impl DomainHead {
             (*head.public.get()).local_dma_lkey = lkey;
         }
         head
-    }
-
-    /// The public domain.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kfi_domain {
-        self.public.get()
     }
 
     /// Ends the data path's use. RCU readers that have begun may go on.
@@ -280,7 +278,7 @@ unsafe extern "C" fn srx_alloc(
 }
 
 /// The table of domains.
-static DOMAIN_OPS: Table<bindings::kfi_domain_ops> = Table(bindings::kfi_domain_ops {
+pub(super) static DOMAIN_OPS: Table<bindings::kfi_domain_ops> = Table(bindings::kfi_domain_ops {
     free: Some(free),
     cq_alloc: Some(cq_alloc),
     mr_alloc: Some(mr_alloc),

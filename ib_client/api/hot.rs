@@ -23,7 +23,8 @@ use kernel::{
             Acquire,
             Atomic,
             Full,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         rcu, //
     },
@@ -113,6 +114,7 @@ pub(crate) struct Hot {
     state: Atomic<u32>,
     caps: UnsafeCell<u32>,
     wired: UnsafeCell<Wired>,
+    id: Atomic<*mut bindings::rdma_cm_id>,
 }
 
 const _: () = assert!(offset_of!(Hot, public) == 0);
@@ -137,12 +139,13 @@ impl Hot {
                 max_rx_sge: 0,
                 max_read_sge: 0,
             }),
+            id: Atomic::new(ptr::null_mut()),
         }
     }
 
     /// The public endpoint.
     #[inline(always)]
-    pub(crate) fn public(&self) -> *mut bindings::kfi_ep {
+    pub(super) fn public(&self) -> *mut bindings::kfi_ep {
         self.public.get()
     }
 
@@ -169,6 +172,16 @@ impl Hot {
     #[inline(always)]
     pub(super) fn max_read_sge(&self) -> u32 {
         self.wired().max_read_sge
+    }
+
+    /// The rdma_cm identifier of an open endpoint, for events of its queue pair; null before.
+    pub(super) fn cm_id(&self) -> *mut bindings::rdma_cm_id {
+        self.id.load(Acquire)
+    }
+
+    /// Sets the identifier, before the queue pair is created.
+    pub(super) fn set_cm_id(&self, id: *mut bindings::rdma_cm_id) {
+        self.id.store(id, Release);
     }
 
     /// Gives a chain to the device.
@@ -198,7 +211,7 @@ impl Hot {
     ///
     /// `qp` is a queue pair that is destroyed no earlier than one RCU grace period after the state has become `Gone` or
     /// `Shut`.
-    pub(crate) unsafe fn open(&self, qp: *mut bindings::ib_qp, limits: &Limits) -> Result {
+    pub(super) unsafe fn open(&self, qp: *mut bindings::ib_qp, limits: &Limits) -> Result {
         if self
             .state
             .cmpxchg(DataState::Unopened as u32, DataState::OPENING, Full)
@@ -255,9 +268,9 @@ impl Hot {
         false
     }
 
-    /// Whether the state is `state`.
-    pub(crate) fn is(&self, state: DataState) -> bool {
-        self.state.load(Acquire) == state as u32
+    /// Whether it is connected.
+    pub(super) fn is_active(&self) -> bool {
+        self.state.load(Relaxed) == DataState::Active as u32
     }
 
     /// The error of a call that the state does not allow.

@@ -16,6 +16,7 @@ use super::{
         self,
         DomainHead, //
     },
+    ep,
     hot::{
         self,
         Hot,
@@ -26,6 +27,7 @@ use super::{
         Object,
         Table, //
     },
+    rma, //
 };
 use crate::{
     client::{
@@ -174,7 +176,9 @@ unsafe fn ulp_pd(domain: *mut bindings::kfi_domain) -> Option<*mut bindings::ib_
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_domain_import(pd: *mut bindings::ib_pd) -> *mut bindings::kfi_domain {
+pub(crate) unsafe extern "C" fn kfi_domain_import(
+    pd: *mut bindings::ib_pd,
+) -> *mut bindings::kfi_domain {
     let import = || -> Result<*mut bindings::kfi_domain> {
         // SAFETY: The ULP passes its protection domain, so the device is there.
         let (device, lkey, name) = unsafe {
@@ -322,7 +326,7 @@ static ULP_DOMAIN_OPS: Table<bindings::kfi_domain_ops> = Table(bindings::kfi_dom
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_cq_import(
+pub(crate) unsafe extern "C" fn kfi_cq_import(
     domain: *mut bindings::kfi_domain,
     cq: *mut bindings::ib_cq,
 ) -> *mut bindings::kfi_cq {
@@ -355,7 +359,7 @@ pub unsafe extern "C" fn kfi_cq_import(
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_mr_import(
+pub(crate) unsafe extern "C" fn kfi_mr_import(
     domain: *mut bindings::kfi_domain,
     mr: *mut bindings::ib_mr,
 ) -> *mut bindings::kfi_mr {
@@ -422,7 +426,7 @@ pub(super) fn ep_of_qp(qp: *const bindings::ib_qp) -> *mut bindings::kfi_ep {
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_ep_import(
+pub(crate) unsafe extern "C" fn kfi_ep_import(
     domain: *mut bindings::kfi_domain,
     id: *mut bindings::rdma_cm_id,
     qp: *mut bindings::ib_qp,
@@ -479,7 +483,7 @@ pub unsafe extern "C" fn kfi_ep_import(
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_ep_unimport(ep: *mut bindings::kfi_ep) {
+pub(crate) unsafe extern "C" fn kfi_ep_unimport(ep: *mut bindings::kfi_ep) {
     if ep.is_null() || (ep as isize) < 0 && (ep as isize) >= -4095 {
         return;
     }
@@ -495,7 +499,7 @@ pub unsafe extern "C" fn kfi_ep_unimport(ep: *mut bindings::kfi_ep) {
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_ctx_cqe(
+pub(crate) unsafe extern "C" fn kfi_ctx_cqe(
     ctx: *mut bindings::kfi_ctx,
     ep: *mut bindings::kfi_ep,
 ) -> *mut bindings::ib_cqe {
@@ -517,7 +521,7 @@ pub unsafe extern "C" fn kfi_ctx_cqe(
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_cq_native(cq: *mut bindings::kfi_cq) -> *mut bindings::ib_cq {
+pub(crate) unsafe extern "C" fn kfi_cq_native(cq: *mut bindings::kfi_cq) -> *mut bindings::ib_cq {
     // SAFETY: The caller passes a queue; only those of this provider have this table.
     unsafe {
         if (*cq).ops == cq::CQ_OPS.as_ptr() {
@@ -532,10 +536,10 @@ pub unsafe extern "C" fn kfi_cq_native(cq: *mut bindings::kfi_cq) -> *mut bindin
 ///
 /// As include/kfi/import.h says.
 #[no_mangle]
-pub unsafe extern "C" fn kfi_ep_native(ep: *mut bindings::kfi_ep) -> *mut bindings::ib_qp {
+pub(crate) unsafe extern "C" fn kfi_ep_native(ep: *mut bindings::kfi_ep) -> *mut bindings::ib_qp {
     // SAFETY: The caller passes an endpoint; only those of this provider have these tables.
     unsafe {
-        if (*ep).ops == ULP_EP_OPS.as_ptr() {
+        if (*ep).ops == ULP_EP_OPS.as_ptr() || (*ep).ops == ep::EP_OPS.as_ptr() {
             (*ep.cast_const().cast::<Hot>()).qp()
         } else {
             ptr::null_mut()
@@ -655,9 +659,9 @@ static ULP_EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_ops {
     abort: Some(ulp_abort),
     drain: Some(ulp_drain),
     addr: Some(ulp_addr),
-    rma_init: None,
-    rma_fini: None,
-    rma_op: None,
+    rma_init: Some(rma::imported_rma_init),
+    rma_fini: Some(rma::rma_fini),
+    rma_op: Some(rma::rma_op),
 });
 
 // Each definition has the type that the header declares.

@@ -14,6 +14,7 @@ use crate::{
     mr::Region,
     verbs::mr::Mr, //
 };
+use core::mem::offset_of;
 use kernel::{
     prelude::*,
     sync::{
@@ -38,6 +39,8 @@ pub(crate) struct MrHead {
     native: *mut bindings::ib_mr,
     alive: Atomic<u32>,
 }
+
+const _: () = assert!(offset_of!(MrHead, public) == 0);
 
 // SAFETY: The public part is the consumer's; the rest follows the type invariants.
 unsafe impl Send for MrHead {}
@@ -70,11 +73,6 @@ impl MrHead {
             native,
             alive: Atomic::new(1),
         }
-    }
-
-    /// The public region.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kfi_mr {
-        self.public.get()
     }
 
     /// Ends the data path's use. RCU readers that have begun may go on.

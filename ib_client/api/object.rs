@@ -2,37 +2,16 @@
 
 //! Provider objects and the public structures at their heads.
 
+use super::bindings;
+use crate::conn::Conn;
 use core::mem::offset_of;
 use kernel::{
     prelude::*,
     sync::{
         Arc,
         ArcBorrow, //
-    },
-    types::Opaque, //
+    }, //
 };
-
-/// A public structure inside a provider object. Consumers and kfi.ko read and write it.
-#[repr(transparent)]
-pub(crate) struct Head<P>(Opaque<P>);
-
-// SAFETY: A head is a place in memory; what is done with its address is up to whoever dereferences it.
-unsafe impl<P> Send for Head<P> {}
-// SAFETY: As above.
-unsafe impl<P> Sync for Head<P> {}
-
-impl<P> Head<P> {
-    /// A head of zeroes.
-    pub(crate) const fn new() -> Self {
-        Self(Opaque::zeroed())
-    }
-
-    /// The address of the public structure.
-    #[inline(always)]
-    pub(crate) fn as_ptr(&self) -> *mut P {
-        self.0.get()
-    }
-}
 
 /// An object that consumers hold by the address of its head.
 ///
@@ -49,18 +28,59 @@ pub(super) unsafe trait Object: Sized {
 /// Implements [`Object`] for a type by its field.
 macro_rules! object {
     ($type:ty, $field:ident, $public:ty) => {
-        // SAFETY: The offset is that of a field of this type, which the constant below proves.
+        // SAFETY: The field is a head, which starts with this structure.
         unsafe impl Object for $type {
             type Public = $public;
             const OFFSET: usize = offset_of!($type, $field);
         }
-        const _: fn(&$type) -> *mut $public = |object| object.$field.as_ptr();
     };
 }
-object!(crate::cq::Queue, head, super::bindings::kfi_cq);
-object!(crate::domain::Domain, head, super::bindings::kfi_domain);
-object!(crate::mr::Region, head, super::bindings::kfi_mr);
-object!(crate::srx::Srx, head, super::bindings::kfi_srx);
+object!(crate::conn::Conn, hot, bindings::kfi_ep);
+object!(crate::cq::Queue, head, bindings::kfi_cq);
+object!(crate::domain::Domain, head, bindings::kfi_domain);
+object!(crate::listener::Listener, head, bindings::kfi_pep);
+object!(crate::mr::Region, head, bindings::kfi_mr);
+object!(crate::srx::Srx, head, bindings::kfi_srx);
+
+/// Gives a reference to the consumer, which holds it by the info.
+pub(super) fn give_info(conn: Arc<Conn>) -> *mut bindings::kfi_info {
+    Arc::into_raw(conn)
+        .cast_mut()
+        .wrapping_byte_add(offset_of!(Conn, info))
+        .cast()
+}
+
+/// Borrows a connection by its info.
+///
+/// # Safety
+///
+/// `info` came from [`give_info`] and was not taken back before `'a` ends.
+pub(super) unsafe fn borrow_info<'a>(info: *mut bindings::kfi_info) -> ArcBorrow<'a, Conn> {
+    // SAFETY: By the function's contract this is the pointer of a live reference. CAST: `give_info()` added the offset.
+    unsafe {
+        ArcBorrow::from_raw(
+            info.cast_const()
+                .byte_sub(offset_of!(Conn, info))
+                .cast::<Conn>(),
+        )
+    }
+}
+
+/// Takes the consumer's reference back by the info.
+///
+/// # Safety
+///
+/// `info` came from [`give_info`], and the consumer does not use it any more.
+pub(super) unsafe fn take_info(info: *mut bindings::kfi_info) -> Arc<Conn> {
+    // SAFETY: By the function's contract the reference is ours. CAST: `give_info()` added the offset.
+    unsafe {
+        Arc::from_raw(
+            info.cast_const()
+                .byte_sub(offset_of!(Conn, info))
+                .cast::<Conn>(),
+        )
+    }
+}
 
 /// Gives a reference to the consumer.
 pub(super) fn give<T: Object>(object: Arc<T>) -> *mut T::Public {

@@ -21,10 +21,10 @@ use core::mem::{
 use core::ptr;
 use kernel::prelude::*;
 
-const OP_PRIV: usize = offset_of!(bindings::kfi_op, priv_);
 const RX_PRIV: usize = offset_of!(bindings::kfi_rx, priv_);
 
 const _: () = {
+    const OP_PRIV: usize = offset_of!(bindings::kfi_op, priv_);
     // The scratch space takes every form of work request.
     assert!(size_of::<bindings::ib_rdma_wr>() <= size_of::<bindings::kfi_op>() - OP_PRIV);
     assert!(size_of::<bindings::ib_reg_wr>() <= size_of::<bindings::kfi_op>() - OP_PRIV);

@@ -69,11 +69,6 @@ impl SrxHead {
         }
     }
 
-    /// The public context.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kfi_srx {
-        self.public.get()
-    }
-
     /// Ends posting. RCU readers that have begun may go on.
     pub(crate) fn kill(&self) {
         self.alive.store(0, Release);
@@ -127,7 +122,7 @@ unsafe extern "C" fn free(srx: *mut bindings::kfi_srx) {
 }
 
 /// The table of shared receive contexts.
-static SRX_OPS: Table<bindings::kfi_srx_ops> = Table(bindings::kfi_srx_ops {
+pub(super) static SRX_OPS: Table<bindings::kfi_srx_ops> = Table(bindings::kfi_srx_ops {
     data: bindings::kfi_srx_data_ops { recv: Some(recv) },
     free: Some(free),
 });

@@ -2,9 +2,15 @@
 
 //! Small pieces of the kernel that the kernel crate does not wrap.
 
+use core::ptr;
 use kernel::{
     bindings,
     prelude::*,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Release, //
+    },
     task::might_sleep,
     workqueue::Queue, //
 };
@@ -22,46 +28,48 @@ pub(crate) fn current() -> usize {
     unsafe { bindings::get_current() as usize }
 }
 
-/// A workqueue of our own, which makes progress when memory is short.
+/// The workqueue on which connections end. It makes progress when memory is short.
+static TEARDOWN: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
+
+/// The workqueue as long as it exists: from before the first connection to after the last one.
 ///
 /// # Invariants
 ///
-/// The pointer is a workqueue that nobody else owns.
-pub(crate) struct OwnQueue(*mut bindings::workqueue_struct);
+/// `TEARDOWN` is the workqueue, which this owns.
+pub(crate) struct TeardownQueue(());
 
-// SAFETY: Workqueues may be used from any thread.
-unsafe impl Send for OwnQueue {}
-// SAFETY: As above.
-unsafe impl Sync for OwnQueue {}
-
-impl OwnQueue {
-    /// Allocates an unbound queue.
-    pub(crate) fn new(name: &'static CStr) -> Result<Self> {
+impl TeardownQueue {
+    /// Allocates the queue. Called once, by module initialisation.
+    pub(crate) fn new() -> Result<Self> {
         let flags = bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM;
         // SAFETY: The name has no format directives.
         let queue = unsafe {
-            bindings::alloc_workqueue_noprof(name.to_bytes_with_nul().as_ptr().cast(), flags, 0)
+            bindings::alloc_workqueue_noprof(
+                c"kfi-teardown".to_bytes_with_nul().as_ptr().cast(),
+                flags,
+                0,
+            )
         };
         if queue.is_null() {
             return Err(ENOMEM);
         }
-        // INVARIANT: Allocated just now.
-        Ok(Self(queue))
+        TEARDOWN.store(queue, Release);
+        // INVARIANT: Stored just now.
+        Ok(Self(()))
     }
 }
 
-impl core::ops::Deref for OwnQueue {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        // SAFETY: By the type invariant the queue lives as long as `self`.
-        unsafe { Queue::from_raw(self.0) }
-    }
-}
-
-impl Drop for OwnQueue {
+impl Drop for TeardownQueue {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the queue is ours. Runs what is queued before it returns.
-        unsafe { bindings::destroy_workqueue(self.0) };
+        // SAFETY: By the type invariant the queue is ours. Runs what is queued before it returns; nobody queues more, as
+        // provider and client are unregistered.
+        unsafe { bindings::destroy_workqueue(TEARDOWN.load(Acquire)) };
     }
+}
+
+/// The workqueue on which connections end.
+pub(crate) fn teardown_queue() -> &'static Queue {
+    // SAFETY: Connections are made by the provider and the client only, which are registered after the queue was allocated
+    // and unregistered before it is destroyed; and a connection that is left then is on the queue already.
+    unsafe { Queue::from_raw(TEARDOWN.load(Acquire)) }
 }

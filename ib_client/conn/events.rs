@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What rdma_cm tells, and what the consumer hears of it.
+//!
+//! Handlers run with the handler mutex of the identifier held, so they do not overlap. They only borrow the connection.
+
+#![deny(unsafe_code)]
+
+use super::{
+    Addrs,
+    Conn,
+    Phase,
+    Side, //
+};
+use crate::{
+    api::{
+        conn::{
+            EventFn,
+            Notice, //
+        },
+        hot::DataState, //
+    },
+    errno::{
+        ECONNREFUSED,
+        ECONNRESET,
+        EHOSTUNREACH, //
+    },
+    verbs::cm::{
+        Event,
+        Granted,
+        Handler,
+        Locked, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+impl Handler for Conn {
+    fn event(this: ArcBorrow<'_, Self>, id: Locked<'_>, event: &Event<'_>) {
+        let conn: Arc<Conn> = this.into();
+        match event {
+            Event::AddrResolved => conn.addr_resolved(&id),
+            Event::RouteResolved => conn.route_resolved(),
+            Event::AddrError(e) | Event::RouteError(e) => conn.resolve_error(*e),
+            Event::Established(granted) => conn.established(&id, granted),
+            Event::Rejected {
+                reason,
+                by_consumer: _,
+                private_data,
+            } => conn.ended(|phase| match phase {
+                Phase::Connecting => Some(
+                    Notice::rejected(ECONNREFUSED.to_errno())
+                        .code(*reason)
+                        .data(private_data),
+                ),
+                Phase::Connected => Some(Notice::disconnected(ECONNRESET.to_errno())),
+                _ => None,
+            }),
+            Event::Unreachable(e) => conn.ended(|phase| match phase {
+                Phase::Connecting => Some(Notice::error(match *e {
+                    ETIMEDOUT => ETIMEDOUT.to_errno(),
+                    _ => EHOSTUNREACH.to_errno(),
+                })),
+                // The neighbour has changed under an established connection.
+                Phase::Connected => Some(Notice::disconnected(EHOSTUNREACH.to_errno())),
+                _ => None,
+            }),
+            Event::ConnectError(e) => conn.ended(|phase| match phase {
+                Phase::Connecting => Some(Notice::error(ECONNRESET.to_errno()).code(e.to_errno())),
+                _ => None,
+            }),
+            Event::Disconnected => conn.ended(|phase| match phase {
+                Phase::Connecting => Some(Notice::error(ECONNRESET.to_errno())),
+                Phase::Connected => Some(Notice::disconnected(0)),
+                _ => None,
+            }),
+            Event::AddrChange => conn.addr_change(),
+            // DISCONNECTED has come before it.
+            Event::TimewaitExit => {}
+            // The client's removal does the work, and has come before this.
+            Event::DeviceRemoval => {}
+            Event::Other(_) => {}
+        }
+    }
+}
+
+impl Conn {
+    /// Delivers an event to the consumer.
+    pub(super) fn notify(&self, event: Option<EventFn>, notice: &Notice<'_>) {
+        if let Some(event) = event {
+            self.in_callback(|| event.call(&self.hot, notice));
+        }
+    }
+
+    fn established(&self, id: &Locked<'_>, granted: &Granted<'_>) {
+        // On the active side InfiniBand and RoCE report both numbers as seen from here, iWARP the other way round. On the
+        // passive side they are what was sent with the accept.
+        let iwarp = id.device().is_some_and(|d| d.is_iwarp(1));
+        let (event, ird, ord) = {
+            let mut inner = self.inner.lock();
+            if inner.cause.is_some() || inner.phase != Phase::Connecting {
+                return;
+            }
+            inner.phase = Phase::Connected;
+            if self.side == Side::Active {
+                (inner.ird, inner.ord) = if iwarp {
+                    (granted.initiator_depth, granted.responder_resources)
+                } else {
+                    (granted.responder_resources, granted.initiator_depth)
+                };
+            }
+            if let Some(id) = &inner.id {
+                // iWARP knows the local port only now.
+                inner.addrs = Some(Addrs {
+                    local: id.local_addr(),
+                    peer: id.peer_addr(),
+                });
+            }
+            (inner.event, inner.ird, inner.ord)
+        };
+        // Posting is legal in the callback. Does nothing when the consumer has aborted meanwhile.
+        self.hot.advance(DataState::Active);
+        self.notify(
+            event,
+            &Notice::established()
+                .data(granted.private_data)
+                .reads(ird, ord),
+        );
+    }
+
+    /// The connection is no more, or was never made; `notice` says what the consumer hears in which phase.
+    fn ended<'a>(&self, notice: impl FnOnce(Phase) -> Option<Notice<'a>>) {
+        let (notice, event, id) = {
+            let mut inner = self.inner.lock();
+            if inner.cause.is_some() {
+                return;
+            }
+            let Some(notice) = notice(inner.phase) else {
+                return;
+            };
+            inner.phase = Phase::Ended;
+            (notice, inner.event, inner.id.clone())
+        };
+        self.hot.advance(DataState::Err);
+        if let Some(id) = id {
+            // Answers the peer and flushes the queue pair. Failure means that both has happened.
+            let _ = id.disconnect();
+            // Teardown waits for this handler before it drops its own reference.
+            drop(id);
+        }
+        self.notify(event, &notice);
+    }
+
+    fn addr_change(&self) {
+        let event = {
+            let inner = self.inner.lock();
+            match inner.phase {
+                Phase::Idle | Phase::Connecting | Phase::Connected if inner.cause.is_none() => {
+                    inner.event
+                }
+                _ => return,
+            }
+        };
+        self.notify(event, &Notice::addr_change());
+    }
+}

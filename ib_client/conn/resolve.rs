@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From an address to a device and a route.
+
+#![deny(unsafe_code)]
+
+use super::{
+    teardown::Cause,
+    Addrs,
+    Conn,
+    Phase,
+    Side, //
+};
+use crate::{
+    api::{
+        conn::ResolveFn,
+        info::InfoHead, //
+    },
+    client,
+    errno::EHOSTUNREACH,
+    verbs::{
+        addr::{
+            Net,
+            SockAddr, //
+        },
+        cm::{
+            CmId,
+            Locked, //
+        },
+        pd::Caller, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// For each step, if the consumer does not say.
+const TIMEOUT_MS: u32 = 3000;
+
+/// What `kfi_resolve()` is asked for.
+pub(crate) struct Request<'a> {
+    pub(crate) net: &'a Net,
+    pub(crate) timeout_ms: u32,
+    pub(crate) tos: Option<u8>,
+    pub(crate) done: ResolveFn,
+    pub(crate) caller: Caller,
+}
+
+/// The status of a resolution that failed: no RDMA device has the address, nobody answers, or there is no route.
+fn status(error: Error) -> Error {
+    match error {
+        ENODEV | ETIMEDOUT | ENOMEM => error,
+        _ => EHOSTUNREACH.err(),
+    }
+}
+
+impl Conn {
+    /// A connection that is about to be resolved.
+    pub(crate) fn to_resolve(request: &Request<'_>) -> Result<Arc<Self>> {
+        let conn = Self::new(Side::Active, Phase::Resolving, InfoHead::new(request.net))?;
+        let id = CmId::new(request.net, conn.clone(), request.caller)?;
+        if let Some(tos) = request.tos {
+            id.set_service_type(tos);
+        }
+        {
+            let mut inner = conn.inner.lock();
+            inner.id = Some(id);
+            inner.resolve = Some(request.done);
+            inner.timeout_ms = match request.timeout_ms {
+                0 => TIMEOUT_MS,
+                ms => ms,
+            };
+        }
+        Ok(conn)
+    }
+
+    /// Starts the resolution. The callback can come before this returns, and can give up the consumer's reference.
+    ///
+    /// After an error there is no callback.
+    pub(crate) fn start_resolve(&self, src: Option<&SockAddr>, dst: &SockAddr) -> Result {
+        let started = {
+            let _call = self.call()?;
+            let timeout_ms = self.inner.lock().timeout_ms;
+            self.id()?.resolve_addr(src, dst, timeout_ms)
+        };
+        match started.map_err(status) {
+            // Another provider may do it, or nothing has begun.
+            Err(e @ (ENODEV | ENOMEM)) => {
+                self.inner.lock().phase = Phase::Failed;
+                Err(e)
+            }
+            Err(e) => {
+                self.resolve_failed(e);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The device was found.
+    pub(super) fn addr_resolved(self: &Arc<Self>, id: &Locked<'_>) {
+        let timeout_ms = {
+            let inner = self.inner.lock();
+            if inner.cause.is_some() || inner.phase != Phase::Resolving {
+                return;
+            }
+            inner.timeout_ms
+        };
+        let bound = id
+            .device()
+            .ok_or(ENODEV)
+            .and_then(client::find)
+            .and_then(|home| {
+                let guard = home.enter()?;
+                self.bind(home, guard)
+            });
+        if let Err(e) = bound {
+            // rdma_cm's removal of the device waits for the identifier.
+            self.ask_teardown(Cause::Gone);
+            if e != ENODEV {
+                pr_warn!("kfi: device is not used: {:?}\n", e);
+            }
+            return;
+        }
+        if let Err(e) = id.resolve_route(timeout_ms) {
+            self.resolve_failed(status(e));
+        }
+    }
+
+    /// The route was found.
+    pub(super) fn route_resolved(self: &Arc<Self>) {
+        let (resolve, id) = {
+            let inner = self.inner.lock();
+            if inner.cause.is_some() || inner.phase != Phase::Resolving {
+                return;
+            }
+            (inner.resolve, inner.id.clone())
+        };
+        let (Some(resolve), Some(id)) = (resolve, id) else {
+            return;
+        };
+        let addrs = Addrs {
+            local: id.local_addr(),
+            peer: id.peer_addr(),
+        };
+        // Teardown, if it was asked for meanwhile, waits for this handler before it drops its own reference.
+        drop(id);
+        self.info.set_addrs(&addrs);
+        {
+            let mut inner = self.inner.lock();
+            if inner.cause.is_some() {
+                return;
+            }
+            inner.addrs = Some(addrs);
+            inner.phase = Phase::Resolved;
+        }
+        self.in_callback(|| resolve.call(&self.info, 0));
+    }
+
+    /// There is no device or no route.
+    pub(super) fn resolve_error(&self, error: Error) {
+        self.resolve_failed(status(error));
+    }
+
+    fn resolve_failed(&self, status: Error) {
+        let resolve = {
+            let mut inner = self.inner.lock();
+            if inner.cause.is_some() || inner.phase != Phase::Resolving {
+                return;
+            }
+            inner.phase = Phase::Failed;
+            inner.resolve
+        };
+        if let Some(resolve) = resolve {
+            self.in_callback(|| resolve.call(&self.info, status.to_errno()));
+        }
+    }
+}
