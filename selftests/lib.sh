@@ -271,6 +271,65 @@ fio_iops()
 	awk -F';' '/^3;/ { print int($8 + $49) }' /tmp/fio.out
 }
 
+# --- kfi_perf ------------------------------------------------------------------------------------
+
+PERF=/sys/kernel/config/kfi_perf
+
+# perf_set DIR KEY=VALUE...: parameters of one test; Documentation/kfi/perf.rst lists them.
+perf_set()
+{
+	local dir=$1 word
+	shift
+
+	for word in "$@"; do
+		echo "${word#*=}" > "$PERF/$dir/${word%%=*}" || { echo "cannot set $word" >&2; return 1; }
+	done
+}
+# perf_serve kfi|verbs [KEY=VALUE...]: a server at IP0, on a port of its own for each transport, until perf_end.
+perf_port() { [ "$1" = kfi ] && echo 7001 || echo 7002; }
+perf_serve()
+{
+	local kind=$1
+	shift
+
+	mkdir -p "$PERF/server-$kind" &&
+		perf_set "server-$kind" transport="$kind" role=server addr="$IP0:$(perf_port "$kind")" "$@" run=1
+}
+# perf_new NAME kfi|verbs [KEY=VALUE...]: a client at IP1; perf_set NAME run=1 runs it to its end.
+perf_new()
+{
+	local name=$1 kind=$2
+	shift 2
+
+	mkdir -p "$PERF/$name" &&
+		perf_set "$name" transport="$kind" role=client addr="$IP0:$(perf_port "$kind")" src="$IP1" "$@"
+}
+# perf_run kfi|verbs KEY=VALUE...: one run of a client; leaves its result in /tmp/perf.result
+perf_run()
+{
+	local rc=0
+
+	rm -f /tmp/perf.result
+	perf_new client "$@" && perf_set client run=1 || rc=1
+	cat $PERF/client/result > /tmp/perf.result 2>/dev/null
+	rmdir $PERF/client || rc=1
+	[ $rc -eq 0 ] || cat /tmp/perf.result >&2
+	return $rc
+}
+perf_value() { sed -n "s/^$1=//p" "${2:-/tmp/perf.result}"; }
+# perf_end: servers and clients that are left.
+perf_end()
+{
+	local dir rc=0
+
+	for dir in $PERF/*/; do
+		[ -d "$dir" ] || continue
+		echo 0 > "$dir/run"
+		rmdir "$dir" || rc=1
+	done
+	return $rc
+}
+
 # --- the end of a test ---------------------------------------------------------------------------
 
 # cleanup_all: whatever a test has left; prints what could not be undone, and fails then. Run by harness/init.
@@ -280,6 +339,7 @@ cleanup_all()
 
 	nvme disconnect-all > /dev/null 2>&1
 	wait_until nvme_gone || rc=1
+	perf_end || { echo "kfi_perf does not end"; rc=1; }
 	target_down || rc=1
 	ports_down || rc=1
 	null_disk_gone || rc=1

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Every loop of kfi_perf, over kfi and over raw verbs, with its data verified: messages, RMA reads and writes, all ways of
+# polling, sizes around the borders of pages and packets.
+# kfi-test: limit=90 order=5
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi_perf "$(driver_module)"
+few=$((KFI_SCALE > 1 ? 30 : 300))
+
+setup() { ports_up && modprobe kfi_perf && modprobe kfi_verbs && perf_serve kfi && perf_serve verbs; }
+# checked KEY=VALUE...: a run whose data are right, whose operations all completed, once.
+checked()
+{
+	perf_run "$@" || return
+	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" != 0 ] && [ "$(perf_value mismatches)" = 0 ] &&
+		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
+sizes()
+{
+	local what=$1 kind=$2 size
+
+	for size in 16 64 1000 1024 4095 4096 4097 65536 1048576; do
+		checked "$kind" loop="$what" size=$size depth=2 iterations=$((few / 10)) verify=1 || { echo "size $size"; return 1; }
+	done
+}
+small_sizes()
+{
+	local size
+
+	for size in 1 7 15; do checked kfi loop=pingpong size=$size iterations=$few || return; done
+}
+crossed()
+{
+	local before
+	before=$(cat /sys/class/net/v1/statistics/rx_bytes)
+	checked kfi loop=read size=65536 depth=4 iterations=32 || return
+	[ $(($(cat /sys/class/net/v1/statistics/rx_bytes) - before)) -gt 2000000 ]
+}
+
+ktap_print_header
+ktap_set_plan 22
+ktap_here "servers on $KFI_DEVICE" setup || ktap_finished
+for kind in kfi verbs; do
+	for what in pingpong rate read write; do
+		ktap_test "$kind $what, all sizes" sizes $what $kind
+	done
+	ktap_test "$kind rate at depth 64" checked $kind loop=rate size=64 depth=64 iterations=$((few * 10)) verify=1
+done
+ktap_test "kfi messages of a few bytes" small_sizes
+for poll in softirq workqueue unbound direct; do
+	ktap_test "kfi polling: $poll" checked kfi poll=$poll loop=rate size=4096 depth=16 iterations=$few verify=1
+done
+ktap_test "the data cross the veth pair" crossed
+ktap_test "8 connections" checked kfi conns=8 loop=pingpong size=256 iterations=$few verify=1
+ktap_test "latency is measured" eval 'perf_run kfi latency=1 loop=pingpong iterations=$few && [ "$(perf_value lat_ns_p500)" -gt 0 ]'
+ktap_test "nobody there: a clear error" eval '! perf_run kfi addr=$IP0:7999 && [ "$(perf_value error)" -lt 0 ]'
+ktap_test "servers end" perf_end
+ktap_test "the module unloads" unloaded kfi_perf
+ktap_finished

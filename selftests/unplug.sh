@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The device goes away: idle, while connections come and go, under load; the client's device, the server's, both at once.
+# `rdma link del` returns, everybody hears of it, each operation completes once, and the modules unload.
+# kfi-test: limit=60 long=600 order=45
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi_perf "$(driver_module)"
+TIMES=$((KFI_SCALE > 1 ? 4 : 8))
+[ -z "$KFI_LONG" ] || TIMES=25		# of 4 kinds on each device: 200 together
+
+del() { timeout $((10 * KFI_SCALE)) rdma link del "$1" || { echo "rdma link del $1 does not return" >&2; return 1; }; }
+ended() { ! kill -0 "$client" 2>/dev/null; }
+serving() { [ "$(perf_value "$1" $PERF/server-kfi/result)" -gt "$2" ]; }
+
+# client_start KEY=VALUE...: in the background; returns when the server sees it.
+client_start()
+{
+	local before
+	before=$(perf_value "$1" $PERF/server-kfi/result)
+	perf_new client kfi "${@:3}" || return
+	perf_set client run=1 > /tmp/client.out 2>&1 &
+	client=$!
+	wait_until serving "$1" $((before + $2))
+}
+# client_end: it ends by itself, or by being told to when it was its peer that went.
+client_end()
+{
+	[ "$1" = alone ] || echo 1 > $PERF/client/abort
+	wait_until ended || return
+	cat $PERF/client/result > /tmp/perf.result
+	rmdir $PERF/client
+}
+counted()
+{
+	[ "$(perf_value posted)" = "$(perf_value completed)" ] || { echo "posted and completed differ:"; cat /tmp/perf.result; return 1; }
+}
+server_back() { echo 0 > $PERF/server-kfi/run; perf_set server-kfi run=1; }
+
+setup() { ports_up && modprobe kfi_perf && modprobe kfi_verbs && perf_serve kfi; }
+
+idle()
+{
+	del "$DEV0" && port_up 0 && server_back && del "$DEV1" && port_up 1 && perf_run kfi iterations=3
+}
+load()
+{
+	client_start completed 20 loop=rate size=4096 depth=32 iterations=1000000000 conns=4 || return
+	del "$DEV1" && client_end alone && counted || return
+	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value nodev)" -gt 0 ] ||
+		{ echo "the client has not heard of it:"; cat /tmp/perf.result; return 1; }
+	port_up 1
+}
+load_server()
+{
+	client_start completed 20 loop=read size=16384 depth=8 iterations=1000000000 conns=4 || return
+	del "$DEV0" && client_end told && counted && port_up 0 && server_back
+}
+cycling()
+{
+	client_start connected 3 loop=pingpong iterations=1 cycles=1000000 conns=4 || return
+	del "$KFI_DEVICE$(($1 % 2))" || return
+	client_end told && counted && port_up $(($1 % 2)) && server_back
+}
+both()
+{
+	local first
+
+	client_start completed 20 loop=write size=65536 depth=8 iterations=1000000000 conns=2 || return
+	del "$DEV0" &
+	first=$!
+	del "$DEV1" && wait $first && client_end told && counted && port_up 0 && port_up 1 && server_back
+}
+times()
+{
+	local n
+
+	for n in $(seq "$TIMES"); do "$1" "$n" || { echo "the ${n}th time"; return 1; }; done
+}
+
+ktap_print_header
+ktap_set_plan 8
+ktap_here "server on $KFI_DEVICE" setup || ktap_finished
+ktap_here "idle" idle
+ktap_here "the client's device under load, $TIMES times" times load
+ktap_here "the server's device under load, $TIMES times" times load_server
+ktap_here "either device while connections come and go, $TIMES times" times cycling
+ktap_here "both at once under load, $TIMES times" times both
+ktap_test "it still works" perf_run kfi loop=rate iterations=100
+ktap_test "servers end, modules unload" eval 'perf_end && unloaded kfi_perf kfi_verbs kfi'
+ktap_finished
