@@ -48,7 +48,7 @@ kbuild()
 	grep -E -A8 '(warning|error|WARNING):? ?' "$log"
 }
 clippy() { kbuild clippy CLIPPY=1; }
-sparse() { kbuild sparse C=2 W=1; }
+sparse() { kbuild sparse C=2 W=1 CHECK=$KFI_IN_TOP/scripts/sparse; }
 
 ktap_test "SPDX line in each source file" silent spdx
 ktap_test "rustfmt" silent rustfmt --edition 2021 --check --config-path .rustfmt.toml "${rust[@]}"

@@ -3,3 +3,4 @@
 #include <kfi/kfi.h>
 #include <kfi/provider.h>
 #include "helpers.h"
+#include "trace.h"

@@ -57,6 +57,17 @@ pub(crate) struct Limits {
     pub(crate) max_private_data: u32,
 }
 
+/// `AF_INET`. The numbers of C that this file uses; sys.rs compares them with the headers.
+pub(crate) const AF_INET: u16 = 2;
+/// `AF_INET6`
+pub(crate) const AF_INET6: u16 = 10;
+/// `KFI_POLL_DIRECT`, the last kind of polling; not for shared queues.
+pub(crate) const POLL_DIRECT: u32 = 3;
+/// `KFI_MR_MEM_REG`
+pub(crate) const MR_MEM_REG: u32 = 0;
+/// `KFI_MR_SG_GAPS`, the last type of region
+pub(crate) const MR_SG_GAPS: u32 = 1;
+
 /// Address family, as far as kfi knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
@@ -67,11 +78,11 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    /// From `sa_family`. Both numbers are the same on every architecture.
+    /// From `sa_family`.
     pub(crate) fn new(family: u16) -> Check<Self> {
         match family {
-            2 => Ok(Family::V4),
-            10 => Ok(Family::V6),
+            AF_INET => Ok(Family::V4),
+            AF_INET6 => Ok(Family::V6),
             _ => Err(Refusal::Family),
         }
     }
@@ -189,22 +200,17 @@ impl Endpoint {
     }
 }
 
-/// Who polls a completion queue: enum kfi_poll has 4 values, and the last one is not for shared queues.
+/// kfi_cq_alloc() and, with `pool`, kfi_cq_pool_get()
 pub(crate) fn cq(limits: &Limits, nr_cqe: u32, vector: i32, poll: u32, pool: bool) -> Check {
-    const DIRECT: u32 = 3;
-
     valid(nr_cqe != 0 && nr_cqe <= limits.max_cqe)?;
     valid(vector >= -1)?;
-    valid(poll <= DIRECT && !(pool && poll == DIRECT))
+    valid(poll <= POLL_DIRECT && !(pool && poll == POLL_DIRECT))
 }
 
-/// kfi_mr_alloc(): enum kfi_mr_type has 2 values.
+/// kfi_mr_alloc()
 pub(crate) fn mr(limits: &Limits, kind: u32, max_sg: u32) -> Check {
-    const MEM_REG: u32 = 0;
-    const SG_GAPS: u32 = 1;
-
-    valid(kind == MEM_REG || kind == SG_GAPS)?;
-    supported(limits.mr && (kind == MEM_REG || limits.sg_gaps))?;
+    valid(kind == MR_MEM_REG || kind == MR_SG_GAPS)?;
+    supported(limits.mr && (kind == MR_MEM_REG || limits.sg_gaps))?;
     valid(max_sg != 0 && max_sg <= limits.max_mr_pages)
 }
 
@@ -214,16 +220,24 @@ pub(crate) fn srx(limits: &Limits, max_rx: u32, max_sge: u32) -> Check {
     valid(max_rx != 0 && max_rx <= limits.max_srx_wr && max_sge <= limits.max_rx_sge)
 }
 
-/// kfi_rma_init(): enum dma_data_direction, where only to (1) and from (2) the peer make sense.
-pub(crate) fn rma(limits: &Limits, nents: u32, dir: i32) -> Check {
-    const TO_DEVICE: i32 = 1;
-    const FROM_DEVICE: i32 = 2;
+/// Which way the bytes of a transfer go.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// `DMA_TO_DEVICE`: to the peer.
+    Write,
+    /// `DMA_FROM_DEVICE`: from the peer.
+    Read,
+    /// A direction that means nothing here.
+    Other,
+}
 
+/// kfi_rma_init()
+pub(crate) fn rma(limits: &Limits, nents: u32, way: Way) -> Check {
     valid(nents != 0)?;
-    match dir {
-        TO_DEVICE => supported(limits.rma_write),
-        FROM_DEVICE => supported(limits.rma_read),
-        _ => Err(Refusal::Invalid),
+    match way {
+        Way::Write => supported(limits.rma_write),
+        Way::Read => supported(limits.rma_read),
+        Way::Other => Err(Refusal::Invalid),
     }
 }
 

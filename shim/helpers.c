@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/debugfs.h>
 #include <linux/kmod.h>
 #include "helpers.h"
 
@@ -10,6 +11,22 @@ bool rust_helper_kfi_try_module_get(struct module *module)
 void rust_helper_kfi_module_put(struct module *module)
 {
 	module_put(module);
+}
+
+struct dentry *rust_helper_kfi_debugfs_create_dir(const char *name, struct dentry *parent)
+{
+	return debugfs_create_dir(name, parent);
+}
+
+struct dentry *rust_helper_kfi_debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void *data,
+						   const struct file_operations *fops)
+{
+	return debugfs_create_file(name, mode, parent, data, fops);
+}
+
+void rust_helper_kfi_debugfs_remove(struct dentry *entry)
+{
+	debugfs_remove(entry);
 }
 
 int rust_helper_kfi_request_provider(const char *name)

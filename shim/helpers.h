@@ -3,6 +3,7 @@
 #ifndef _KFI_SHIM_HELPERS_H
 #define _KFI_SHIM_HELPERS_H
 
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/spinlock.h>
 #include <net/net_namespace.h>
@@ -10,6 +11,10 @@
 
 bool rust_helper_kfi_try_module_get(struct module *module);
 void rust_helper_kfi_module_put(struct module *module);
+struct dentry *rust_helper_kfi_debugfs_create_dir(const char *name, struct dentry *parent);
+struct dentry *rust_helper_kfi_debugfs_create_file(const char *name, umode_t mode, struct dentry *parent, void *data,
+						   const struct file_operations *fops);
+void rust_helper_kfi_debugfs_remove(struct dentry *entry);
 int rust_helper_kfi_request_provider(const char *name);
 struct net *rust_helper_kfi_get_net(struct net *net);
 void rust_helper_kfi_put_net(struct net *net);

@@ -20,7 +20,11 @@ mod resolve;
 mod strerror;
 mod sys;
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use observe::Root;
 
 module! {
     type: Kfi,
@@ -36,6 +40,7 @@ struct Kfi;
 impl kernel::Module for Kfi {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::locks::init();
+        registry::init(Arc::new(Root::new()?, GFP_KERNEL)?);
         Ok(Kfi)
     }
 }

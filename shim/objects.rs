@@ -120,6 +120,10 @@ fn ep_check(info: &Info, domain: &Domain, attr: &EpAttr<'_>) -> Result {
 
 /// kfi_rma_init()
 pub(crate) fn rma_init(rma: &Rma, ep: &Ep, transfer: &Transfer) -> Result {
-    check::rma(&ep.domain().device().limits(), transfer.nents, transfer.dir)?;
+    check::rma(
+        &ep.domain().device().limits(),
+        transfer.nents,
+        transfer.way(),
+    )?;
     rma.init(ep, transfer)
 }

@@ -17,7 +17,11 @@
 pub(crate) mod order;
 
 use crate::{
-    observe::counts::Counts,
+    observe::{
+        counts::Counts,
+        DeviceFile,
+        Root, //
+    },
     sys::{
         client::Client,
         device::Announced,
@@ -46,6 +50,7 @@ use order::{
 struct DeviceEntry {
     device: Announced,
     counts: Arc<Counts>,
+    _file: Option<DeviceFile>,
     serial: u64,
     /// Somebody who has the turn has begun to tell the clients.
     announced: bool,
@@ -77,6 +82,7 @@ pub(crate) struct State {
     clients: KVec<Client>,
     told: KVec<Told<Client, Announced>>,
     serial: u64,
+    root: Option<Arc<Root>>,
 }
 
 impl State {
@@ -88,6 +94,7 @@ impl State {
             clients: KVec::new(),
             told: KVec::new(),
             serial: 0,
+            root: None,
         }
     }
 
@@ -97,9 +104,15 @@ impl State {
     }
 }
 
-/// Gives the memory of the lists back, when the module goes. They are empty: whoever is in them keeps the module loaded.
+/// Gets ready, when the module comes.
+pub(crate) fn init(root: Arc<Root>) {
+    STATE.lock().root = Some(root);
+}
+
+/// Gives all memory back, when the module goes. The lists are empty: whoever is in them keeps the module loaded.
 pub(crate) fn clear() {
-    *STATE.lock() = State::new();
+    let state = core::mem::replace(&mut *STATE.lock(), State::new());
+    drop(state);
 }
 
 /// Runs `f` while nobody else tells clients anything, and then announces the devices that appeared meanwhile.
@@ -156,6 +169,7 @@ fn tell(client: Client, device: Announced) {
         Ok(()) => client.add(device.device()),
         Err(_) => Err(ENOMEM),
     };
+    client.trace_added(device.device(), &outcome);
     if let Err(error) = outcome {
         pr_warn!(
             "client {} does not take device {}: {:?}\n",
@@ -236,24 +250,33 @@ pub(crate) fn client_unregister(is: impl Fn(&Client) -> bool) {
 
 /// Adds a device and tells the clients of it.
 pub(crate) fn device_add(device: Announced) -> Result {
-    let counts = Arc::new(Counts::new(), GFP_KERNEL)?;
-
-    {
-        let mut state = STATE.lock();
+    let root = {
+        let state = STATE.lock();
         if state.devices.iter().any(|entry| entry.device == device) {
             return Err(EEXIST);
         }
+        state.root.clone()
+    };
+    let counts = Arc::new(Counts::new(), GFP_KERNEL)?;
+    let file = root
+        .map(|root| DeviceFile::new(&root, device, counts.clone()))
+        .transpose()?;
+
+    {
+        let mut state = STATE.lock();
         let serial = state.next_serial();
         state.devices.push(
             DeviceEntry {
                 device,
                 counts,
+                _file: file,
                 serial,
                 announced: false,
             },
             GFP_KERNEL,
         )?;
     }
+    device.device().trace_added();
     announce();
     Ok(())
 }
@@ -283,6 +306,7 @@ pub(crate) fn device_del(is: impl Fn(&Announced) -> bool) {
         if let Some(device) = device {
             untell(|told| order::next_of_device(told, &device));
             drop(take(true));
+            device.device().trace_removed();
         }
     })
 }
@@ -303,8 +327,7 @@ pub(crate) fn provider_add(provider: Provider) -> Result {
     let idle = Arc::pin_init(
         pin_init!(Idle { completion <- Completion::new() }),
         GFP_KERNEL,
-    )?
-    .into();
+    )?;
     let mut state = STATE.lock();
 
     if state
@@ -328,6 +351,7 @@ pub(crate) fn provider_add(provider: Provider) -> Result {
         },
         GFP_KERNEL,
     )?;
+    provider.trace_added();
     Ok(())
 }
 
@@ -345,7 +369,20 @@ pub(crate) fn provider_del(is: impl Fn(&Provider) -> bool) {
     if let Some(idle) = idle {
         idle.completion.wait_for_completion();
     }
-    STATE.lock().providers.retain(|entry| !is(&entry.provider));
+    STATE.lock().providers.retain(|entry| {
+        let stays = !is(&entry.provider);
+        if !stays {
+            entry.provider.trace_removed();
+        }
+        stays
+    });
+}
+
+/// Shows each provider that is there.
+pub(crate) fn each_provider(mut show: impl FnMut(&Provider)) {
+    for entry in &STATE.lock().providers {
+        show(&entry.provider);
+    }
 }
 
 /// A call into a provider: it stays registered and its module loaded.

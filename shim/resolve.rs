@@ -4,40 +4,83 @@
 //!
 //! Providers are tried from high to low priority. One that cannot reach the address at all, -ENODEV, passes it on to the
 //! next; any other outcome is final, a rejection in particular. With a name only that provider is asked.
+//!
+//! A resolution goes on while the consumer waits, and the consumer may drop it at any time:
+//!
+//! ```text
+//!            ask a provider                 the answer is there
+//!   Asking ------------------> Waiting --------------------------> Reporting ---> Done
+//!     ^                           |
+//!     '---- -ENODEV, another one -'
+//! ```
+//!
+//! - In Asking one task, the asker, is inside a provider, or between two of them. An answer that comes now is left to it.
+//! - In Waiting the provider will call back, once; whoever brings the answer goes on from there, alone.
+//! - In Reporting one task is inside the consumer's callback.
+//!
+//! Dropping the info sets `cancelled`: the asker then drops what the provider gives it, and an answer is ignored. It
+//! waits for the asker, and for the callback unless it is called inside of it. In Waiting it is the provider's own put
+//! that waits for an answer on its way.
 
 #![deny(unsafe_code)]
 
 use crate::{
     registry::{
-        order,
+        order::{
+            self,
+            Rank, //
+        },
         Call, //
     },
     sys::{
-        module,
+        errno,
+        info::Info,
+        module::{
+            self,
+            ModuleRef, //
+        },
         own::Own,
         pep::{
             Pep,
             PepAttr, //
         },
-        resolve::ResolveAttr,
+        resolve::{
+            Resolution,
+            ResolveAttr, //
+        },
         Consumer, //
     }, //
 };
 use kernel::{
+    ffi::c_int,
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::{
+        new_condvar,
+        new_mutex,
+        Arc,
+        CondVar,
+        Mutex, //
+    },
+    task::Task, //
 };
 
 /// The provider that is asked for when none is registered.
 const DEFAULT: &CStr = c"verbs";
 
-/// Asks one provider after the other until one does not answer -ENODEV.
-fn try_providers<R>(name: Option<&CStr>, mut ask: impl FnMut(&Call) -> Result<R>) -> Result<R> {
-    let mut last = None;
-
+/// Asks user space for a provider if none is there that could be tried.
+fn want_provider(name: Option<&CStr>) {
     if Call::next(name, None).is_none() {
         module::request_provider(name.unwrap_or(DEFAULT));
     }
+}
+
+/// Asks one provider after the other, those behind `last`, until one does not answer -ENODEV.
+fn try_providers<R>(
+    name: Option<&CStr>,
+    mut last: Option<Rank>,
+    mut ask: impl FnMut(&Call) -> Result<R>,
+) -> Result<R> {
     while let Some(call) = Call::next(name, last) {
         match ask(&call) {
             Err(error) if order::falls_back(error.to_errno()) => last = Some(call.rank()),
@@ -49,18 +92,227 @@ fn try_providers<R>(name: Option<&CStr>, mut ask: impl FnMut(&Call) -> Result<R>
 
 /// kfi_pep_open()
 pub(crate) fn pep_open(attr: &PepAttr<'_>, consumer: Consumer) -> Result<Own<Pep>> {
-    try_providers(attr.provider(), |call| {
+    let name = attr.provider();
+
+    want_provider(name);
+    try_providers(name, None, |call| {
         let owner = call.provider().owner().get().ok_or(ENODEV)?;
         call.provider().pep_open(attr, owner, consumer)
     })
 }
 
+/// Where a resolution is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Asking,
+    Waiting,
+    Reporting,
+    Done,
+}
+
+/// The provider's info, and what keeps its module loaded. Dropped in this order.
+struct Found {
+    info: Own<Info>,
+    _owner: ModuleRef,
+}
+
+struct State {
+    phase: Phase,
+    /// The consumer has dropped the info.
+    cancelled: bool,
+    /// The provider has found the address.
+    resolved: bool,
+    /// Answer that came while the asker was still inside the provider.
+    answer: Option<c_int>,
+    /// The provider that was asked last.
+    rank: Option<Rank>,
+    /// The task inside the consumer's callback; good for comparing only.
+    reporter: usize,
+    found: Option<Found>,
+}
+
+/// The state of a resolution.
+#[pin_data]
+pub(crate) struct Machine {
+    /// The consumer has named the provider.
+    only_one: bool,
+    #[pin]
+    state: Mutex<State>,
+    #[pin]
+    changed: CondVar,
+}
+
+impl Machine {
+    /// Nobody was asked yet; whoever makes it is the asker.
+    pub(crate) fn new(only_one: bool) -> impl PinInit<Self> {
+        pin_init!(Self {
+            only_one,
+            state <- new_mutex!(State {
+                phase: Phase::Asking,
+                cancelled: false,
+                resolved: false,
+                answer: None,
+                rank: None,
+                reporter: 0,
+                found: None,
+            }, "kfi_resolution"),
+            changed <- new_condvar!("kfi_resolution"),
+        })
+    }
+
+    /// The consumer drops the info.
+    pub(crate) fn cancel(&self) {
+        let me = Task::current_raw() as usize;
+        let mut state = self.state.lock();
+
+        state.cancelled = true;
+        while state.phase == Phase::Asking
+            || (state.phase == Phase::Reporting && state.reporter != me)
+        {
+            self.changed.wait(&mut state);
+        }
+        let found = state.found.take();
+        drop(state);
+        // Waits for an answer on its way.
+        drop(found);
+    }
+
+    /// Makes something of the provider's info, once there is one. If that fails the info stays.
+    pub(crate) fn consume<R>(&self, make: impl FnOnce(&Info) -> Result<R>) -> Result<R> {
+        let found = {
+            let mut state = self.state.lock();
+            if !state.resolved {
+                return Err(EINVAL);
+            }
+            state.found.take().ok_or(EINVAL)?
+        };
+        match make(&found.info) {
+            Ok(made) => {
+                let _ = found.info.into_raw();
+                Ok(made)
+            }
+            Err(error) => {
+                self.state.lock().found = Some(found);
+                Err(error)
+            }
+        }
+    }
+}
+
 /// kfi_resolve()
-pub(crate) fn start(
-    attr: ResolveAttr<'_>,
-    consumer: Consumer,
-) -> Result<*mut crate::bindings::kfi_info> {
-    try_providers(attr.provider(), |call| {
-        Ok(call.provider().resolve(&attr, consumer)?.as_ptr())
-    })
+pub(crate) fn start(attr: &ResolveAttr<'_>, consumer: Consumer) -> Result<Own<Info>> {
+    let name = attr.provider();
+
+    want_provider(name);
+    let resolution = Resolution::new(attr, consumer)?;
+    // Owns the reference that the callbacks of providers rely on. After an error no callback is left to come.
+    let info = Resolution::into_info(resolution.clone());
+    match proceed(&resolution, name, None) {
+        Ok(()) => Ok(info),
+        Err(error) => {
+            settle(&resolution);
+            Err(error)
+        }
+    }
+}
+
+/// A provider has an answer.
+pub(crate) fn answered(resolution: &Arc<Resolution>, status: c_int) {
+    {
+        let mut state = resolution.machine().state.lock();
+        match state.phase {
+            _ if state.cancelled => return,
+            Phase::Waiting => state.phase = Phase::Asking,
+            Phase::Asking => {
+                state.answer = Some(status);
+                return;
+            }
+            Phase::Reporting | Phase::Done => return,
+        }
+    }
+    if let Err(error) = proceed(resolution, None, Some(status)) {
+        report(resolution, error.to_errno());
+    }
+}
+
+/// Goes on from a provider's answer, or from the beginning, until there is an answer to wait for or to report. Only the
+/// asker calls this.
+fn proceed(resolution: &Arc<Resolution>, name: Option<&CStr>, mut answer: Option<c_int>) -> Result {
+    loop {
+        if let Some(status) = answer {
+            if resolution.machine().only_one || !order::falls_back(status) {
+                report(resolution, status);
+                return Ok(());
+            }
+        }
+        let (found, last) = {
+            let mut state = resolution.machine().state.lock();
+            if state.cancelled {
+                return Err(errno::ecanceled());
+            }
+            (state.found.take(), state.rank)
+        };
+        drop(found);
+        answer = try_providers(name, last, |call| ask(resolution, call))?;
+        if answer.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Asks one provider. Returns its answer if that is there already.
+fn ask(resolution: &Arc<Resolution>, call: &Call) -> Result<Option<c_int>> {
+    let owner = call.provider().owner().get().ok_or(ENODEV)?;
+    {
+        let mut state = resolution.machine().state.lock();
+        if state.cancelled {
+            return Err(errno::ecanceled());
+        }
+        state.rank = Some(call.rank());
+        state.answer = None;
+    }
+    let found = Found {
+        info: resolution.ask(call.provider())?,
+        _owner: owner,
+    };
+    let mut state = resolution.machine().state.lock();
+
+    if let Some(status) = state.answer.take() {
+        state.found = Some(found);
+        return Ok(Some(status));
+    }
+    if state.cancelled {
+        drop(state);
+        drop(found);
+        return Err(errno::ecanceled());
+    }
+    state.found = Some(found);
+    state.phase = Phase::Waiting;
+    Ok(None)
+}
+
+/// Tells the consumer the outcome, unless it does not want to know any more. Only the asker calls this.
+fn report(resolution: &Arc<Resolution>, status: c_int) {
+    {
+        let mut state = resolution.machine().state.lock();
+        if !state.cancelled {
+            if let (0, Some(found)) = (status, &state.found) {
+                resolution.publish(&found.info);
+                state.resolved = true;
+            }
+            state.phase = Phase::Reporting;
+            state.reporter = Task::current_raw() as usize;
+            drop(state);
+            resolution.report(status);
+        }
+    }
+    settle(resolution);
+}
+
+/// Nothing is under way any more.
+fn settle(resolution: &Arc<Resolution>) {
+    let machine = resolution.machine();
+
+    machine.state.lock().phase = Phase::Done;
+    machine.changed.notify_all();
 }

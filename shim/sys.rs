@@ -6,6 +6,7 @@
 //! for the right to end an object. The callbacks of a provider are called in here, and only in here.
 
 pub(crate) mod client;
+pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod domain;
 pub(crate) mod endpoint;
@@ -23,10 +24,23 @@ pub(crate) mod resolve;
 pub(crate) mod rma;
 pub(crate) mod srx;
 
+use crate::{
+    bindings,
+    check, //
+};
 use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     prelude::*, //
+};
+
+// What check.rs, which knows no header, takes for granted.
+const _: () = {
+    assert!(check::AF_INET as u32 == bindings::AF_INET);
+    assert!(check::AF_INET6 as u32 == bindings::AF_INET6);
+    assert!(check::POLL_DIRECT == bindings::kfi_poll_KFI_POLL_DIRECT);
+    assert!(check::MR_MEM_REG == bindings::kfi_mr_type_KFI_MR_MEM_REG);
+    assert!(check::MR_SG_GAPS == bindings::kfi_mr_type_KFI_MR_SG_GAPS);
 };
 
 /// Name of the consumer that an object is opened for: its module's name.

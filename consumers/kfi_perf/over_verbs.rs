@@ -55,7 +55,7 @@ use crate::{
         },
         dma::{
             Buffer,
-            Direction, //
+            DataDirection, //
         },
         mr::{
             Access,
@@ -101,7 +101,7 @@ const TIMEOUT_MS: u32 = 3000;
 /// The loops over raw verbs.
 pub struct Verbs(());
 
-static SLOT: client::Slot<Verbs> = client::Slot::new(c"kfi_perf");
+client::impl_has_slot! { impl HasSlot for Verbs { c"kfi_perf" } }
 
 /// A device needs nothing of its own.
 #[pin_data]
@@ -109,10 +109,6 @@ pub struct Nothing {}
 
 impl client::Client for Verbs {
     type Data = Nothing;
-
-    fn slot() -> &'static client::Slot<Self> {
-        &SLOT
-    }
 
     fn add(_device: &Device) -> Result<impl PinInit<Nothing, Error>> {
         Ok(try_pin_init!(Nothing {}? Error))
@@ -299,7 +295,7 @@ impl Conn {
         Buffer::new(
             DeviceGate::enter(self.pd.guard().gate())?,
             len,
-            Direction::Bidirectional,
+            DataDirection::Bidirectional,
         )
     }
 

@@ -292,8 +292,9 @@ struct kfi_device {
  * @remove: the device goes away: close everything that is open on it before returning
  *
  * Both callbacks run in process context, may sleep, and never run concurrently with each other or with those of another
- * client. kfi holds no lock meanwhile. They must not register or unregister a client, nor take a device away, nor wait
- * for somebody who does. Clients are added in the order of registration and removed in the opposite order.
+ * client. kfi holds no lock meanwhile that a function of this file takes, apart from these: they must not register or
+ * unregister a client, nor take a device away, nor wait for somebody who does. Clients are added in the order of
+ * registration and removed in the opposite order.
  */
 struct kfi_client {
 	const char	*name;
@@ -316,8 +317,8 @@ int kfi_client_register(struct kfi_client *client);
  * kfi_client_unregister() - hear of devices no longer
  * @client: registered before
  *
- * Calls @client->remove for each device that @client->add has accepted, last one first. No callback runs or starts after
- * this has returned.
+ * Calls @client->remove for each device that @client->add has accepted, last one first. No callback runs or starts
+ * after this has returned.
  *
  * Context: Process; not inside a callback of a client.
  */
@@ -607,8 +608,8 @@ struct kfi_mr {
  * @max_sg: pages (elements, for KFI_MR_SG_GAPS) it can take
  *
  * Context: Process.
- * Return: the region, for kfi_mr_free(), or ERR_PTR: -EINVAL @max_sg is 0 or beyond kfi_device_attr.max_mr_pages or @type
- * unknown, -EOPNOTSUPP capability missing, -ENOMEM, -ENODEV.
+ * Return: the region, for kfi_mr_free(), or ERR_PTR: -EINVAL @max_sg is 0 or beyond kfi_device_attr.max_mr_pages or
+ * @type unknown, -EOPNOTSUPP capability missing, -ENOMEM, -ENODEV.
  */
 struct kfi_mr *kfi_mr_alloc(struct kfi_domain *domain, enum kfi_mr_type type, u32 max_sg);
 
@@ -640,7 +641,7 @@ int kfi_mr_remote_inv(struct kfi_mr *mr, u32 key);
  * @nr: their number
  */
 struct kfi_mr_pool {
-	spinlock_t		lock;
+	spinlock_t		lock;	/* protects free */
 	struct list_head	free;
 	struct kfi_mr		**all;
 	u32			nr;
@@ -810,8 +811,8 @@ int kfi_info_reject(struct kfi_info *info, const void *private_data, u32 len);
  * @KFI_EVENT_ESTABLISHED: connected; private data of the peer's accept on the active side
  * @KFI_EVENT_REJECTED: the peer refused; its private data; kfi_event.status is -ECONNREFUSED
  * @KFI_EVENT_ERROR: connecting failed for another reason: -ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET
- * @KFI_EVENT_DISCONNECTED: an established connection ended; once for each endpoint. kfi_event.status is 0 for an orderly
- *	end, -ENODEV when the device goes away, another errno for a failure
+ * @KFI_EVENT_DISCONNECTED: an established connection ended; once for each endpoint. kfi_event.status is 0 for an
+ *	orderly end, -ENODEV when the device goes away, another errno for a failure
  * @KFI_EVENT_ADDR_CHANGE: the address moved to another device; connect again
  *
  * A device that goes away ends a connecting endpoint by KFI_EVENT_ERROR and a passive endpoint by KFI_EVENT_ERROR,
@@ -922,9 +923,9 @@ struct kfi_ep {
  * receive context must outlive it. Receives may be posted at once.
  *
  * Context: Process.
- * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing, @info
- * is not resolved yet, something lives on another device, or a number is 0 or beyond the device's limit (max_rx, and
- * max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing,
+ * @info is not resolved yet, something lives on another device, or a number is 0 or beyond the device's limit
+ * (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
  */
 struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
 
@@ -948,8 +949,8 @@ void kfi_ep_close(struct kfi_ep *ep);
  * The outcome arrives as KFI_EVENT_ESTABLISHED, KFI_EVENT_REJECTED or KFI_EVENT_ERROR, possibly before this returns.
  *
  * Context: Process.
- * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a connect request, or it has been
- * connected before; -EMSGSIZE too much private data; -ENODEV; -ENOMEM. After an error no event follows.
+ * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a connect request, or it has
+ * been connected before; -EMSGSIZE too much private data; -ENODEV; -ENOMEM. After an error no event follows.
  */
 int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
 
@@ -958,8 +959,8 @@ int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
  * @ep: of a connect request
  * @param: read before return; retry_count is not used
  *
- * Operations may be posted from here on. KFI_EVENT_ESTABLISHED or KFI_EVENT_ERROR follows, possibly before this returns;
- * a receive may complete before KFI_EVENT_ESTABLISHED.
+ * Operations may be posted from here on. KFI_EVENT_ESTABLISHED or KFI_EVENT_ERROR follows, possibly before this
+ * returns; a receive may complete before KFI_EVENT_ESTABLISHED.
  *
  * Context: Process.
  * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a resolved connection, or it has
@@ -1208,9 +1209,9 @@ struct kfi_srx_data_ops {
  * behind it are the caller's again.
  *
  * Context: Any. Calls for one endpoint may run concurrently.
- * Return: 0; -ENOTCONN not connected yet; -ENODEV the device is gone; -ESHUTDOWN kfi_ep_close() has begun; -ENOMEM no room;
- * -EINVAL too many elements or unknown opcode; -EOPNOTSUPP capability or flag missing. After a disconnect or kfi_ep_abort()
- * operations are accepted and complete with -ECANCELED.
+ * Return: 0; -ENOTCONN not connected yet; -ENODEV the device is gone; -ESHUTDOWN kfi_ep_close() has begun; -ENOMEM
+ * no room; -EINVAL too many elements or unknown opcode; -EOPNOTSUPP capability or flag missing. After a disconnect
+ * or kfi_ep_abort() operations are accepted and complete with -ECANCELED.
  */
 static inline int kfi_ep_post(struct kfi_ep *ep, struct kfi_op *first, struct kfi_op **bad)
 {

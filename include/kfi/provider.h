@@ -184,8 +184,8 @@ void kfi_provider_del(struct kfi_provider *provider);
  * @device: ops, attr, name and provider_name are set; the provider owns the memory
  * @owner: the provider's module
  *
- * Calls kfi_client.add of every client, first registered first, before it returns; if that would have to wait for another
- * notification, the calls follow that one.
+ * Calls kfi_client.add of every client, first registered first, before it returns; if that would have to wait for
+ * another notification, the calls follow that one.
  *
  * Context: Process.
  * Return: 0; -EINVAL a field is missing; -EEXIST added already; -ENOMEM.

@@ -6,7 +6,6 @@ use super::{
     end,
     errno,
     object,
-    pointer,
     prototypes,
     required, //
 };
@@ -38,6 +37,7 @@ use crate::{
             Pep,
             PepAttr, //
         },
+        resolve::ResolveAttr,
         Consumer, //
     }, //
 };
@@ -87,14 +87,10 @@ pub(crate) unsafe extern "C" fn __kfi_resolve(
     attr: *const kfi_resolve_attr,
     owner: *const c_char,
 ) -> *mut kfi_info {
-    pointer(required(attr).and_then(|attr| {
+    object(required(attr).and_then(|attr| {
         // SAFETY: Promised by the caller.
-        let consumer = unsafe { Consumer::from_raw(owner) };
-        // SAFETY: Promised by the caller.
-        resolve::start(
-            unsafe { crate::sys::resolve::ResolveAttr::new(attr) }?,
-            consumer,
-        )
+        let (attr, consumer) = unsafe { (ResolveAttr::new(attr)?, Consumer::from_raw(owner)) };
+        resolve::start(&attr, consumer)
     }))
 }
 

@@ -66,6 +66,16 @@ impl Client {
         to_result(unsafe { add(self.0.as_ptr(), device.as_raw()) })
     }
 
+    /// For people who watch.
+    pub(crate) fn trace_added(&self, device: &Device, outcome: &Result) {
+        let status = outcome
+            .as_ref()
+            .map_or_else(|error| error.to_errno(), |()| 0);
+
+        // SAFETY: As in `add`.
+        unsafe { bindings::kfi_trace_client_added(self.0.as_ptr(), device.as_raw(), status) }
+    }
+
     /// Tells the client that a device goes away.
     pub(crate) fn remove(&self, device: &Device) {
         if let Some(remove) = self.fields().remove {

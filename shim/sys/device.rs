@@ -87,6 +87,39 @@ impl Device {
         }
     }
 
+    /// For people who watch.
+    pub(crate) fn trace_added(&self) {
+        // SAFETY: The device is there while it is borrowed.
+        unsafe { bindings::kfi_trace_device_added(self.as_raw()) }
+    }
+
+    /// For people who watch.
+    pub(crate) fn trace_removed(&self) {
+        // SAFETY: The device is there while it is borrowed.
+        unsafe { bindings::kfi_trace_device_removed(self.as_raw()) }
+    }
+
+    /// Each attribute with its name, for people.
+    pub(crate) fn each_attr(&self, mut show: impl FnMut(&str, i64)) {
+        let attr = &self.fields().attr;
+
+        show("caps", attr.caps.into());
+        show("max_tx", attr.max_tx.into());
+        show("max_rx", attr.max_rx.into());
+        show("max_tx_sge", attr.max_tx_sge.into());
+        show("max_rx_sge", attr.max_rx_sge.into());
+        show("max_read_sge", attr.max_read_sge.into());
+        show("max_cqe", attr.max_cqe.into());
+        show("max_mr_pages", attr.max_mr_pages.into());
+        show("max_ird", attr.max_ird.into());
+        show("max_ord", attr.max_ord.into());
+        show("max_srx", attr.max_srx.into());
+        show("max_srx_wr", attr.max_srx_wr.into());
+        show("max_private_data", attr.max_private_data.into());
+        show("nr_vectors", attr.nr_vectors.into());
+        show("numa_node", attr.numa_node.into());
+    }
+
     /// Asks the provider for a domain. Nothing of kfi's own is set in it yet.
     pub(super) fn domain_open(&self, consumer: Consumer) -> Result<NonNull<bindings::kfi_domain>> {
         // SAFETY: kfi_device_add() refuses NULL; the table lives as long as the device.

@@ -72,6 +72,8 @@ unsafe impl AlwaysRefCounted for Domain {
                 Arc::<Counts>::from_raw((*raw).core.record.cast()),
             )
         };
+        // SAFETY: The domain is still whole.
+        unsafe { bindings::kfi_trace_domain_closed(raw) };
         if let Some(free) = this.ops().free {
             // SAFETY: Nobody else uses the domain.
             unsafe { free(raw) }
@@ -157,8 +159,10 @@ impl Domain {
 
     /// Undoes [`Self::adopt`] for an object that was not made.
     pub(super) fn disown(&self, kind: Kind) {
-        // SAFETY: The caller borrows the domain, so the reference that `adopt` took is not the last one.
-        unsafe { Parent::from_raw(self.as_raw()) }.map(|parent| parent.closed(kind));
+        // SAFETY: `adopt` has taken the reference; the caller borrows the domain, so it is not the last one.
+        if let Some(parent) = unsafe { Parent::from_raw(self.as_raw()) } {
+            parent.closed(kind);
+        }
     }
 
     /// Opens a domain on a device.
@@ -196,6 +200,7 @@ impl Domain {
             (*domain).core.record = Arc::into_raw(counts).cast_mut().cast();
             // SAFETY: The layouts are the same.
             (*addr_of_mut!((*domain).core.refs).cast::<Refcount>()).set(1);
+            bindings::kfi_trace_domain_opened(domain);
             Self::own(raw)
         }
     }

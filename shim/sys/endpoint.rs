@@ -45,6 +45,8 @@ unsafe impl Object for Ep {
         let ep = unsafe { this.as_ref() };
         // SAFETY: By the type invariant the reference is the endpoint's own.
         let domain = unsafe { Parent::from_raw((*ep.as_raw()).domain) };
+        // SAFETY: The reference is still there.
+        unsafe { bindings::kfi_trace_ep_closed(ep.as_raw().cast(), (*ep.as_raw()).domain) };
         if let Some(close) = ep.ops().close {
             // SAFETY: Nobody uses the endpoint after this.
             unsafe { close(ep.as_raw()) }

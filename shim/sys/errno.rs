@@ -19,3 +19,8 @@ pub(crate) fn eafnosupport() -> Error {
 pub(crate) fn eproto() -> Error {
     Error::from_errno(-(bindings::EPROTO as i32))
 }
+
+/// -ECANCELED
+pub(crate) fn ecanceled() -> Error {
+    Error::from_errno(-(bindings::ECANCELED as i32))
+}

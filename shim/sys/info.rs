@@ -103,6 +103,9 @@ impl Info {
 
     /// Limits for an answer to a connect request.
     pub(crate) fn request_limits(&self) -> Result<Limits> {
+        if self.ops().reject.is_none() {
+            return Err(EINVAL);
+        }
         Ok(self.device().ok_or(EINVAL)?.limits())
     }
 
@@ -162,6 +165,8 @@ impl Info {
         let opened = from_provider(unsafe { open(this.as_raw(), parent, attr.as_raw()) });
         match opened {
             Ok(ep) => {
+                // SAFETY: The caller borrows the domain; of the endpoint only the address is used.
+                unsafe { bindings::kfi_trace_ep_opened(ep.as_ptr().cast(), domain.as_raw()) };
                 // The provider has consumed the info.
                 let _ = this.into_raw();
                 // SAFETY: The provider has made the endpoint for this call.
@@ -175,13 +180,13 @@ impl Info {
         }
     }
 
-    /// Refuses a connect request. The arguments are in range.
+    /// Refuses a connect request. The arguments are in range. With -EINVAL the info stays the consumer's.
     pub(crate) fn reject(this: Own<Self>, data: &[u8]) -> Result {
-        let Some(reject) = this.ops().reject else {
-            return Ok(());
+        let (Some(reject), Ok(len)) = (this.ops().reject, u32::try_from(data.len())) else {
+            let _ = this.into_raw();
+            return Err(EINVAL);
         };
         let _registration = this.deregister();
-        let len = u32::try_from(data.len())?;
         // SAFETY: The info is live, and is the provider's from here on.
         to_result(unsafe { reject(this.into_raw(), data.as_ptr().cast(), len) })
     }

@@ -46,6 +46,8 @@ unsafe impl Object for Pep {
         // SAFETY: The caller owns the passive endpoint. By the type invariant the reference is its own.
         let (_owner, close) =
             unsafe { (ModuleRef::from_raw((*raw).core.owner), (*(*raw).ops).close) };
+        // SAFETY: Only the address is used.
+        unsafe { bindings::kfi_trace_pep_closed(raw.cast()) };
         if let Some(close) = close {
             // SAFETY: Nobody uses the passive endpoint after this.
             unsafe { close(raw) }
@@ -94,8 +96,8 @@ impl<'a> PepAttr<'a> {
 
     /// The only provider to use.
     pub(crate) fn provider(&self) -> Option<&CStr> {
+        let name = NonNull::new(self.0.provider.cast_mut())?;
         // SAFETY: Promised to `new`.
-        NonNull::new(self.0.provider.cast_mut())
-            .map(|name| unsafe { CStr::from_char_ptr(name.as_ptr()) })
+        Some(unsafe { CStr::from_char_ptr(name.as_ptr()) })
     }
 }

@@ -13,7 +13,6 @@ use super::{
         Pep,
         PepAttr, //
     },
-    resolve::ResolveAttr,
     Consumer, //
 };
 use crate::bindings;
@@ -80,6 +79,37 @@ impl Provider {
         self.fields().priority
     }
 
+    /// For people who watch.
+    pub(crate) fn trace_added(&self) {
+        // SAFETY: The type invariant.
+        unsafe { bindings::kfi_trace_provider_added(self.0.as_ptr()) }
+    }
+
+    /// For people who watch.
+    pub(crate) fn trace_removed(&self) {
+        // SAFETY: The type invariant; kfi_provider_del() has not returned yet.
+        unsafe { bindings::kfi_trace_provider_removed(self.0.as_ptr()) }
+    }
+
+    /// For people who watch: what the provider says at once when it is asked.
+    ///
+    /// # Safety
+    ///
+    /// `addr` is an IPv4 or IPv6 address.
+    unsafe fn trace_asked<T>(
+        &self,
+        consumer: Consumer,
+        addr: *const bindings::sockaddr,
+        result: &Result<T>,
+    ) {
+        let status = result.as_ref().map_or_else(|error| error.to_errno(), |_| 0);
+
+        // SAFETY: The type invariant; the rest is promised by the caller.
+        unsafe {
+            bindings::kfi_trace_provider_asked(self.0.as_ptr(), consumer.as_ptr(), addr, status)
+        }
+    }
+
     /// Listens.
     pub(crate) fn pep_open(
         &self,
@@ -89,7 +119,10 @@ impl Provider {
     ) -> Result<Own<Pep>> {
         let open = self.fields().pep_open.ok_or(EINVAL)?;
         // SAFETY: The provider is registered, the arguments are checked, the name outlives the result.
-        let raw = from_provider(unsafe { open(attr.as_raw(), consumer.as_ptr()) })?;
+        let raw = from_provider(unsafe { open(attr.as_raw(), consumer.as_ptr()) });
+        // SAFETY: The address is checked.
+        unsafe { self.trace_asked(consumer, (*attr.as_raw()).addr, &raw) };
+        let raw = raw?;
         // SAFETY: The provider has made it for this call.
         unsafe {
             Pep::init(raw, owner);
@@ -98,13 +131,20 @@ impl Provider {
     }
 
     /// Starts a resolution.
-    pub(crate) fn resolve(
+    ///
+    /// # Safety
+    ///
+    /// `attr` is checked, and its callback can be called with its argument until the result is dropped.
+    pub(super) unsafe fn resolve(
         &self,
-        attr: &ResolveAttr<'_>,
+        attr: &bindings::kfi_resolve_attr,
         consumer: Consumer,
     ) -> Result<NonNull<bindings::kfi_info>> {
         let resolve = self.fields().resolve.ok_or(EINVAL)?;
-        // SAFETY: As in `pep_open`.
-        from_provider(unsafe { resolve(attr.as_raw(), consumer.as_ptr()) })
+        // SAFETY: The provider is registered, the name outlives the result; the rest is promised by the caller.
+        let raw = from_provider(unsafe { resolve(attr, consumer.as_ptr()) });
+        // SAFETY: The address is checked.
+        unsafe { self.trace_asked(consumer, attr.dst, &raw) };
+        raw
     }
 }

@@ -3,12 +3,16 @@
 //! `struct kfi_rma`.
 
 use super::endpoint::Ep;
-use crate::bindings;
+use crate::{
+    bindings,
+    check::Way, //
+};
 use core::ptr::{
     self,
     NonNull, //
 };
 use kernel::{
+    dma::DataDirection,
     error::to_result,
     prelude::*,
     types::Opaque, //
@@ -29,7 +33,7 @@ pub(crate) struct Transfer {
     offset: u32,
     raddr: u64,
     rkey: u32,
-    pub(crate) dir: bindings::dma_data_direction,
+    dir: bindings::dma_data_direction,
 }
 
 impl Transfer {
@@ -55,6 +59,18 @@ impl Transfer {
             rkey,
             dir,
         })
+    }
+
+    /// Which way the bytes go. The constants come from the kernel crate: bindgen gives the C enum another form in each
+    /// kernel series.
+    pub(crate) fn way(&self) -> Way {
+        if self.dir == DataDirection::ToDevice.into() {
+            Way::Write
+        } else if self.dir == DataDirection::FromDevice.into() {
+            Way::Read
+        } else {
+            Way::Other
+        }
     }
 }
 
