@@ -58,6 +58,9 @@ pub const GREETING: usize = 32;
 /// What the region holds that clients read.
 const REGION_SEQ: u64 = 0x6b66_6921;
 
+/// What a region of any device can hold.
+const REGION_MAX: usize = 1 << 20;
+
 /// Receives beyond those that a loop needs at any moment.
 const SPARE: usize = 8;
 
@@ -205,6 +208,16 @@ impl<X: Transport> Flow<X> {
         self.params.size as usize
     }
 
+    /// Operations of the client's loop. Writes that are verified must not hit each other, and regions are small.
+    fn lanes(&self) -> usize {
+        let depth = self.params.depth as usize;
+        if self.params.what == Loop::Write && self.params.verify {
+            depth.min((REGION_MAX / self.size()).max(1))
+        } else {
+            depth
+        }
+    }
+
     fn now(&self) -> i64 {
         self.base.elapsed().as_nanos()
     }
@@ -213,7 +226,7 @@ impl<X: Transport> Flow<X> {
     fn region_len(&self) -> Option<usize> {
         match self.params.what {
             Loop::Read => Some(self.size()),
-            Loop::Write if self.params.verify => Some(self.size() * self.params.depth as usize),
+            Loop::Write if self.params.verify => Some(self.size() * self.lanes()),
             Loop::Write => Some(self.size()),
             Loop::PingPong | Loop::Rate => None,
         }
@@ -284,11 +297,11 @@ impl<X: Transport> Flow<X> {
 
     /// Starts the client's loop.
     pub fn start(&self, conn: &X::Conn) -> Result {
-        let depth = self.params.depth as usize;
+        let lanes = self.lanes();
         let post = X::post(conn)?;
         self.credits.store(2 * self.batch(), Relaxed);
         if matches!(self.params.what, Loop::Read | Loop::Write) {
-            for index in 0..depth {
+            for index in 0..lanes {
                 let mut req = if self.params.what == Loop::Read || self.params.verify {
                     X::sink(conn, index, self.size())?
                 } else {
@@ -299,7 +312,7 @@ impl<X: Transport> Flow<X> {
             }
         }
         self.begin.store(self.now(), Relaxed);
-        for mailbox in self.parked.iter().take(depth) {
+        for mailbox in self.parked.iter().take(lanes) {
             if let Some(req) = mailbox.take() {
                 self.nr_parked.fetch_sub(1, Relaxed);
                 self.next(post, req);

@@ -55,7 +55,7 @@ use crate::{
         },
         dma::{
             Buffer,
-            DataDirection, //
+            Direction, //
         },
         mr::{
             Access,
@@ -101,7 +101,7 @@ const TIMEOUT_MS: u32 = 3000;
 /// The loops over raw verbs.
 pub struct Verbs(());
 
-client::impl_has_slot! { impl HasSlot for Verbs { c"kfi_perf" } }
+static SLOT: client::Slot<Verbs> = client::Slot::new(c"kfi_perf");
 
 /// A device needs nothing of its own.
 #[pin_data]
@@ -109,6 +109,10 @@ pub struct Nothing {}
 
 impl client::Client for Verbs {
     type Data = Nothing;
+
+    fn slot() -> &'static client::Slot<Self> {
+        &SLOT
+    }
 
     fn add(_device: &Device) -> Result<impl PinInit<Nothing, Error>> {
         Ok(try_pin_init!(Nothing {}? Error))
@@ -295,7 +299,7 @@ impl Conn {
         Buffer::new(
             DeviceGate::enter(self.pd.guard().gate())?,
             len,
-            DataDirection::Bidirectional,
+            Direction::Bidirectional,
         )
     }
 
@@ -357,8 +361,13 @@ impl Transport for Verbs {
     fn bytes<R>(req: &mut Self::Req, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Result<R> {
         match &mut req.mem {
             Either::Left(buffer) => buffer.cpu_mut().get_mut(..len).map(f).ok_or(EINVAL),
-            // A region of verbs can be taken apart only by ending it.
-            Either::Right(_) => Err(EINVAL),
+            Either::Right(region) => {
+                let mut bytes = KVec::from_elem(0u8, len, GFP_ATOMIC)?;
+                region.copy_to(0, &mut bytes)?;
+                let result = f(&mut bytes);
+                region.copy_from(0, &bytes)?;
+                Ok(result)
+            }
         }
     }
 
@@ -384,7 +393,7 @@ impl Transport for Verbs {
     fn write(post: &Qp, req: Self::Req, len: usize, remote: Remote) -> Result<(), Refused<Self>> {
         post.post_send(req, |op| match &op.mem {
             Either::Left(buffer) => Ok(SendWr::write([buffer.sge(0..len)?], remote.into())),
-            Either::Right(_) => Err(EINVAL),
+            Either::Right(region) => Ok(SendWr::write([region.sge(0..len)?], remote.into())),
         })
         .map_err(refused)
     }
