@@ -261,17 +261,17 @@ impl Conn {
     /// Ends the connection; the event follows.
     pub(crate) fn shutdown(&self) -> Result {
         let _call = self.call()?;
-        let id = {
+        let (id, qp) = {
             let inner = self.inner.lock();
             match (inner.phase, self.side) {
                 (Phase::Connected, _) | (Phase::Connecting, Side::Passive) => {}
                 _ => return Err(ENOTCONN.err()),
             }
-            inner.id.clone()
-        }
-        .ok_or_else(|| self.hot.refusal())?;
+            (inner.id.clone(), inner.qp.clone())
+        };
+        let id = id.ok_or_else(|| self.hot.refusal())?;
         self.hot.advance(DataState::Err);
-        id.disconnect()
+        Self::disconnect(&id, qp.as_deref())
     }
 
     /// Enters the error state without telling the peer.

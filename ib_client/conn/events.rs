@@ -135,7 +135,7 @@ impl Conn {
 
     /// The connection is no more, or was never made; `notice` says what the consumer hears in which phase.
     fn ended<'a>(&self, notice: impl FnOnce(Phase) -> Option<Notice<'a>>) {
-        let (notice, event, id) = {
+        let (notice, event, id, qp) = {
             let mut inner = self.inner.lock();
             if inner.cause.is_some() {
                 return;
@@ -144,15 +144,15 @@ impl Conn {
                 return;
             };
             inner.phase = Phase::Ended;
-            (notice, inner.event, inner.id.clone())
+            (notice, inner.event, inner.id.clone(), inner.qp.clone())
         };
         self.hot.advance(DataState::Err);
         if let Some(id) = id {
             // Answers the peer and flushes the queue pair. Failure means that both has happened.
-            let _ = id.disconnect();
-            // Teardown waits for this handler before it drops its own reference.
-            drop(id);
+            let _ = Self::disconnect(&id, qp.as_deref());
         }
+        // Teardown waits for this handler before it drops its own references.
+        drop(qp);
         self.notify(event, &notice);
     }
 

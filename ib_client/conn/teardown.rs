@@ -18,7 +18,10 @@ use crate::{
         hot::DataState,
         sys, //
     },
-    verbs::cm::CmId, //
+    verbs::{
+        cm::CmId,
+        qp::Qp, //
+    }, //
 };
 use kernel::{
     impl_has_work,
@@ -134,14 +137,28 @@ impl Conn {
         drop(deferred);
     }
 
+    /// Ends a connection: what is outstanding is flushed, the peer is told.
+    ///
+    /// The error state comes first. The orderly way of iWARP drivers is to wait for the send queue, and siw forgets what it
+    /// finds there when the connection breaks meanwhile.
+    pub(super) fn disconnect(id: &CmId, qp: Option<&Qp>) -> Result {
+        let flushed = qp.map_or(Ok(()), Qp::set_error);
+        id.disconnect().and(flushed)
+    }
+
     /// Tells the peer.
     fn say_goodbye(&self, id: &CmId) {
-        let phase = self.inner.lock().phase;
+        let (phase, qp) = {
+            let inner = self.inner.lock();
+            (inner.phase, inner.qp.clone())
+        };
         // Failure means that the peer knows or cannot be told.
-        let _ = match phase {
-            Phase::Request => id.reject(&[]),
-            Phase::Idle if self.side == Side::Passive => id.reject(&[]),
-            Phase::Connecting | Phase::Connected => id.disconnect(),
+        let _ = match (phase, self.side) {
+            (Phase::Request, _) | (Phase::Idle, Side::Passive) => id.reject(&[]),
+            (Phase::Connected, _) | (Phase::Connecting, Side::Passive) => {
+                Self::disconnect(id, qp.as_deref())
+            }
+            // The destruction of the identifier takes back a connect request.
             _ => Ok(()),
         };
     }
