@@ -38,7 +38,7 @@ use kernel::{
 /// kfi as a client of the RDMA core.
 pub(crate) struct Client;
 
-static SLOT: verbs::client::Slot<Client> = verbs::client::Slot::new(c"kfi");
+verbs::client::impl_has_slot! { impl HasSlot for Client { c"kfi" } }
 
 /// One device, from `add` until the last object that knows it is freed.
 pub(crate) type Attachment = verbs::client::Attachment<Attached>;
@@ -66,10 +66,6 @@ pub(crate) struct Attached {
 
 impl verbs::client::Client for Client {
     type Data = Attached;
-
-    fn slot() -> &'static verbs::client::Slot<Self> {
-        &SLOT
-    }
 
     fn add(device: &Device) -> Result<impl PinInit<Self::Data, Error>> {
         let head = DeviceHead::new(device, attr::of(device));

@@ -4,10 +4,11 @@
 //!
 //! # Who keeps what alive
 //!
-//! A client of the RDMA subsystem may use a device between `add` and `remove` of its [`client::Client`]. Each type of
-//! this module that needs a working device holds a [`device::DeviceGuard`], directly or through its protection domain,
-//! and `remove` does not return while there is one. Leaking an object therefore delays the removal of its device for
-//! ever; it never leads to the use of a device that is gone.
+//! A client of the RDMA subsystem may use a device between `add` and `remove` of its
+//! [`client::Client`]. Each type of this module that needs a working device holds a
+//! [`device::DeviceGuard`], directly or through its protection domain, and `remove` does not return
+//! while there is one. Leaking an object therefore delays the removal of its device for ever; it
+//! never leads to the use of a device that is gone.
 //!
 //! ```text
 //! Qp -> Arc<Pd> -> DeviceGuard         Drop of Qp: drain, destroy the queue pair; then the fields:
@@ -18,13 +19,14 @@
 //! Buffer -> DeviceGuard
 //! ```
 //!
-//! A work request in flight has no owner on the Rust side: its operation was moved into the queue pair and comes back in
-//! [`wr::CqeHandler::done`].
+//! A work request in flight has no owner on the Rust side: its operation was moved into the queue
+//! pair and comes back in [`wr::CqeHandler::done`].
 //!
 //! # Context
 //!
-//! Posting and polling run in any context. Everything that creates, modifies or destroys an object sleeps, `Drop`
-//! included; so the last reference to an object must not be dropped in a completion handler.
+//! Posting and polling run in any context. Everything that creates, modifies or destroys an object
+//! sleeps, `Drop` included; so the last reference to an object must not be dropped in a completion
+//! handler.
 //!
 //! C headers: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h),
 //! [`include/rdma/rdma_cm.h`](srctree/include/rdma/rdma_cm.h)

@@ -53,10 +53,7 @@ use crate::{
             Device,
             DeviceGate, //
         },
-        dma::{
-            Buffer,
-            Direction, //
-        },
+        dma::Buffer,
         mr::{
             Access,
             Exposed,
@@ -86,6 +83,7 @@ use crate::{
 };
 use core::net::SocketAddr;
 use kernel::{
+    dma::DataDirection,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -101,7 +99,7 @@ const TIMEOUT_MS: u32 = 3000;
 /// The loops over raw verbs.
 pub struct Verbs(());
 
-static SLOT: client::Slot<Verbs> = client::Slot::new(c"kfi_perf");
+client::impl_has_slot! { impl HasSlot for Verbs { c"kfi_perf" } }
 
 /// A device needs nothing of its own.
 #[pin_data]
@@ -109,10 +107,6 @@ pub struct Nothing {}
 
 impl client::Client for Verbs {
     type Data = Nothing;
-
-    fn slot() -> &'static client::Slot<Self> {
-        &SLOT
-    }
 
     fn add(_device: &Device) -> Result<impl PinInit<Nothing, Error>> {
         Ok(try_pin_init!(Nothing {}? Error))
@@ -299,7 +293,7 @@ impl Conn {
         Buffer::new(
             DeviceGate::enter(self.pd.guard().gate())?,
             len,
-            Direction::Bidirectional,
+            DataDirection::Bidirectional,
         )
     }
 

@@ -75,11 +75,15 @@ impl SockAddr {
         }
     }
 
-    /// An IPv6 address and port; `scope` is the index of the network device for link-local addresses.
+    /// An IPv6 address and port; `scope` is the index of the network device for link-local
+    /// addresses.
     pub fn v6(addr: [u8; 16], port: u16, scope: u32) -> Self {
         let mut data = [0; Self::SIZE - 2];
         let flow = [0; 4];
-        fill(&mut data, &[&port.to_be_bytes(), &flow, &addr, &scope.to_ne_bytes()]);
+        fill(
+            &mut data,
+            &[&port.to_be_bytes(), &flow, &addr, &scope.to_ne_bytes()],
+        );
         Self {
             // CAST: The families are small numbers.
             family: bindings::AF_INET6 as u16,

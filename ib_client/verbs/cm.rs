@@ -48,13 +48,13 @@ pub use super::cm_event::{
 
 /// What hears of the events of an identifier.
 ///
-/// Calls for one identifier do not overlap, except for connect requests to one that listens on every device. They run in
-/// process context and may sleep.
+/// Calls for one identifier do not overlap, except for connect requests to one that listens on
+/// every device. They run in process context and may sleep.
 pub trait Handler: Send + Sync + 'static {
     /// Something happened to the identifier.
     ///
-    /// A removal of the device is told as [`Event::DeviceRemoval`]; a client that has a gate for its devices has nothing to
-    /// do then, since its own removal callback has come before.
+    /// A removal of the device is told as [`Event::DeviceRemoval`]; a client that has a gate for
+    /// its devices has nothing to do then, since its own removal callback has come before.
     fn event(this: ArcBorrow<'_, Self>, id: Locked<'_>, event: &Event<'_>);
 
     /// A peer asks for a connection. A request that is dropped is refused.
@@ -71,7 +71,8 @@ struct Head {
     id: Atomic<*mut bindings::rdma_cm_id>,
     /// The task that runs a callback of the identifier at the moment.
     task: Atomic<*mut bindings::task_struct>,
-    /// The owner has given the identifier up in its own callback; it is destroyed at the end of that.
+    /// The owner has given the identifier up in its own callback; it is destroyed at the end of
+    /// that.
     doomed: Atomic<bool>,
     release: unsafe fn(NonNull<Head>),
 }
@@ -88,7 +89,8 @@ fn current() -> *mut bindings::task_struct {
 }
 
 impl<H: Handler> Context<H> {
-    fn new(handler: Arc<H>) -> Result<NonNull<Head>> {
+    /// Makes a context, to be given to [`Context::release`].
+    fn leak(handler: Arc<H>) -> Result<NonNull<Head>> {
         let context = KBox::new(
             Self {
                 head: Head {
@@ -131,15 +133,16 @@ impl Head {
 ///
 /// # Safety
 ///
-/// Called by rdma_cm for identifiers whose context is a `Context<H>`, or for connect requests to them, with the handler
-/// mutex of `id` held.
+/// Called by rdma_cm for identifiers whose context is a `Context<H>`, or for connect requests to
+/// them, with the handler mutex of `id` held.
 unsafe extern "C" fn callback<H: Handler>(
     id: *mut bindings::rdma_cm_id,
     event: *mut bindings::rdma_cm_event,
 ) -> c_int {
     // SAFETY: rdma_cm passes an identifier that is there.
     let context = unsafe { (*id).context }.cast::<Context<H>>();
-    // SAFETY: The context is freed after the identifier that owns it was destroyed, and destruction waits for callbacks.
+    // SAFETY: The context is freed after the identifier that owns it was destroyed, and destruction
+    // waits for callbacks.
     let context = unsafe { &*context };
     // SAFETY: The context holds a reference, as above.
     let handler = unsafe { ArcBorrow::from_raw(Arc::as_ptr(&context.handler)) };
@@ -160,7 +163,8 @@ unsafe extern "C" fn callback<H: Handler>(
         return match child.get() {
             // Nobody took it; rdma_cm destroys it, which refuses the connection.
             None => errno::ECONNREFUSED,
-            // SAFETY: The identifier was adopted, and the handler mutex keeps its owner from destroying it meanwhile.
+            // SAFETY: The identifier was adopted, and the handler mutex keeps its owner from
+            // destroying it meanwhile.
             Some(head) => unsafe { end_callback(head) },
         };
     }
@@ -187,19 +191,22 @@ unsafe extern "C" fn callback<H: Handler>(
 ///
 /// `head` belongs to an identifier whose callback runs in this task.
 unsafe fn end_callback(head: NonNull<Head>) -> c_int {
-    // SAFETY: As the caller promises: it is freed after the identifier was destroyed, which takes the handler mutex.
+    // SAFETY: As the caller promises: it is freed after the identifier was destroyed, which takes
+    // the handler mutex.
     let (doomed, release) = unsafe { (head.as_ref().leave(), head.as_ref().release) };
     if !doomed {
         return 0;
     }
-    // SAFETY: The owner has given the identifier up, and rdma_cm makes no further callback after an error is returned.
+    // SAFETY: The owner has given the identifier up, and rdma_cm makes no further callback after an
+    // error is returned.
     unsafe { release(head) };
     errno::ECONNABORTED
 }
 
 /// An rdma_cm identifier: one end of a connection that is being made or is there, or a listener.
 ///
-/// Dropping it destroys it and waits for its callbacks; in its own callback it is destroyed when that returns instead.
+/// Dropping it destroys it and waits for its callbacks; in its own callback it is destroyed when
+/// that returns instead.
 ///
 /// Wraps the kernel's C `struct rdma_cm_id`.
 ///
@@ -222,12 +229,14 @@ unsafe impl Sync for CmId {}
 impl CmId {
     /// Creates an identifier for reliable connections. Context: process, sleeps.
     pub fn new<H: Handler>(net: &Net, handler: Arc<H>, caller: Caller) -> Result<Arc<Self>> {
-        let head = Context::new(handler)?;
+        let head = Context::leak(handler)?;
         // SAFETY: The context is what the callback expects and is freed after the identifier.
-        let raw = unsafe { create(net, callback::<H>, head.as_ptr().cast(), caller) }.inspect_err(|_| {
-            // SAFETY: There is no identifier that could use it.
-            unsafe { Context::<H>::release(head) };
-        })?;
+        let raw = unsafe { create(net, callback::<H>, head.as_ptr().cast(), caller) }.inspect_err(
+            |_| {
+                // SAFETY: There is no identifier that could use it.
+                unsafe { Context::<H>::release(head) };
+            },
+        )?;
         // SAFETY: `head` is the context that was made above.
         unsafe { head.as_ref() }.id.store(raw.as_ptr(), Relaxed);
         Self::wrap(raw, Some(head))
@@ -239,10 +248,14 @@ impl CmId {
     ///
     /// # Safety
     ///
-    /// `handler` may be called with an identifier whose context is `context` until this one is destroyed.
+    /// `handler` may be called with an identifier whose context is `context` until this one is
+    /// destroyed.
     pub unsafe fn new_raw(
         net: &Net,
-        handler: unsafe extern "C" fn(*mut bindings::rdma_cm_id, *mut bindings::rdma_cm_event) -> c_int,
+        handler: unsafe extern "C" fn(
+            *mut bindings::rdma_cm_id,
+            *mut bindings::rdma_cm_event,
+        ) -> c_int,
         context: *mut c_void,
         caller: Caller,
     ) -> Result<Arc<Self>> {
@@ -250,15 +263,16 @@ impl CmId {
         Self::wrap(unsafe { create(net, handler, context, caller) }?, None)
     }
 
-    /// Takes over an identifier that C code owns: the new one of a connect request, with a context of its own.
+    /// Takes over an identifier that C code owns: the new one of a connect request, with a context
+    /// of its own.
     ///
-    /// It must not be dropped in its own callback. If there is no memory the identifier stays the caller's.
-    /// Context: process, sleeps.
+    /// It must not be dropped in its own callback. If there is no memory the identifier stays the
+    /// caller's. Context: process, sleeps.
     ///
     /// # Safety
     ///
-    /// The caller owns `raw`, which has no queue pair, and gives it up on success. Its context and handler are set, and the
-    /// handler may be called until it is destroyed.
+    /// The caller owns `raw`, which has no queue pair, and gives it up on success. Its context and
+    /// handler are set, and the handler may be called until it is destroyed.
     pub unsafe fn from_raw(raw: NonNull<bindings::rdma_cm_id>) -> Result<Arc<Self>> {
         let memory = kernel::sync::UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
         // INVARIANT: As the caller promises.
@@ -272,7 +286,8 @@ impl CmId {
     }
 
     fn wrap(raw: NonNull<bindings::rdma_cm_id>, head: Option<NonNull<Head>>) -> Result<Arc<Self>> {
-        // INVARIANT: Created just now. If there is no memory, the value is dropped, which destroys the identifier.
+        // INVARIANT: Created just now. If there is no memory, the value is dropped, which destroys
+        // the identifier.
         Ok(Arc::new(
             Self {
                 raw,
@@ -294,11 +309,11 @@ impl CmId {
         self.head.map(|h| unsafe { h.as_ref() })
     }
 
-    /// The device, once the identifier was bound to one. It stays bound until it is destroyed, and the subsystem keeps the
-    /// device as long.
+    /// The device, once the identifier was bound to one. It stays bound until it is destroyed, and
+    /// the subsystem keeps the device as long.
     pub fn device(&self) -> Option<&Device> {
-        // SAFETY: By the type invariant the identifier is there. The pointer is set once, possibly at this moment, so it is
-        // read as a whole.
+        // SAFETY: By the type invariant the identifier is there. The pointer is set once, possibly
+        // at this moment, so it is read as a whole.
         let device = unsafe { (&raw const (*self.as_raw()).device).read_volatile() };
         // SAFETY: rdma_cm's removal of a device waits for the identifiers that are bound to it.
         (!device.is_null()).then(|| unsafe { Device::from_raw(device) })
@@ -314,23 +329,32 @@ impl CmId {
     pub fn local_addr(&self) -> SockAddr {
         // CAST: A `SockAddr` has the layout of a socket address of any family.
         // SAFETY: By the type invariant the identifier is there; any bytes are a valid `SockAddr`.
-        unsafe { (&raw const (*self.as_raw()).route.addr.src_addr).cast::<SockAddr>().read() }
+        unsafe {
+            (&raw const (*self.as_raw()).route.addr.src_addr)
+                .cast::<SockAddr>()
+                .read()
+        }
     }
 
     /// The peer's address.
     pub fn peer_addr(&self) -> SockAddr {
         // CAST: As above.
         // SAFETY: As above.
-        unsafe { (&raw const (*self.as_raw()).route.addr.dst_addr).cast::<SockAddr>().read() }
+        unsafe {
+            (&raw const (*self.as_raw()).route.addr.dst_addr)
+                .cast::<SockAddr>()
+                .read()
+        }
     }
 
-    /// Calls `f` with the handler mutex held, that is while no callback of the identifier runs. In a callback of the
-    /// identifier it is held already. Context: process, sleeps.
+    /// Calls `f` with the handler mutex held, that is while no callback of the identifier runs. In
+    /// a callback of the identifier it is held already. Context: process, sleeps.
     pub fn with_lock<R>(&self, f: impl FnOnce(Locked<'_>) -> R) -> R {
         might_sleep();
         let in_callback = self.head().is_some_and(Head::in_callback);
         if !in_callback {
-            // SAFETY: By the type invariant the identifier is there; its mutex is not held by this task.
+            // SAFETY: By the type invariant the identifier is there; its mutex is not held by this
+            // task.
             unsafe { bindings::rdma_lock_handler(self.as_raw()) };
         }
         // SAFETY: The identifier is there, and its handler mutex is held.
@@ -342,27 +366,33 @@ impl CmId {
         ret
     }
 
-    /// Binds the identifier to a local address, and to its device if that is not a wildcard. Context: process, sleeps.
+    /// Binds the identifier to a local address, and to its device if that is not a wildcard.
+    /// Context: process, sleeps.
     pub fn bind(&self, addr: &SockAddr) -> Result {
         let mut addr = *addr;
-        // SAFETY: The identifier is there and locked; `addr` has room for an address of any family.
-        self.with_lock(|id| to_result(unsafe { bindings::rdma_bind_addr(id.as_raw(), addr.as_mut_ptr()) }))
+        self.with_lock(|id| {
+            // SAFETY: The identifier is there and locked; `addr` has room for an address of any family.
+            to_result(unsafe { bindings::rdma_bind_addr(id.as_raw(), addr.as_mut_ptr()) })
+        })
     }
 
-    /// Starts to find the device for an address: [`Event::AddrResolved`] or [`Event::AddrError`] follows.
-    /// Context: process, sleeps.
+    /// Starts to find the device for an address: [`Event::AddrResolved`] or [`Event::AddrError`]
+    /// follows. Context: process, sleeps.
     pub fn resolve_addr(&self, src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Result {
         let mut src = src.copied();
-        let src = src.as_mut().map_or(core::ptr::null_mut(), SockAddr::as_mut_ptr);
-        // SAFETY: The identifier is there and locked; the addresses have room for any family.
+        let src = src
+            .as_mut()
+            .map_or(core::ptr::null_mut(), SockAddr::as_mut_ptr);
         self.with_lock(|id| {
+            // SAFETY: The identifier is there and locked; the addresses have room for any family.
             to_result(unsafe {
                 bindings::rdma_resolve_addr(id.as_raw(), src, dst.as_ptr(), timeout_ms as c_ulong)
             })
         })
     }
 
-    /// Starts to find the path: [`Event::RouteResolved`] or [`Event::RouteError`] follows. Context: process, sleeps.
+    /// Starts to find the path: [`Event::RouteResolved`] or [`Event::RouteError`] follows. Context:
+    /// process, sleeps.
     pub fn resolve_route(&self, timeout_ms: u32) -> Result {
         self.with_lock(|id| id.resolve_route(timeout_ms))
     }
@@ -370,8 +400,10 @@ impl CmId {
     /// Listens for connect requests. Context: process, sleeps.
     pub fn listen(&self, backlog: u32) -> Result {
         let backlog = c_int::try_from(backlog).map_err(|_| EINVAL)?;
-        // SAFETY: The identifier is there and locked.
-        self.with_lock(|id| to_result(unsafe { bindings::rdma_listen(id.as_raw(), backlog) }))
+        self.with_lock(|id| {
+            // SAFETY: The identifier is there and locked.
+            to_result(unsafe { bindings::rdma_listen(id.as_raw(), backlog) })
+        })
     }
 
     fn need_qp(&self) -> Result {
@@ -384,24 +416,28 @@ impl CmId {
 
     /// Connects: [`Event::Established`] or a failure follows.
     ///
-    /// Fails with `EINVAL` without a queue pair or a resolved path, or if the private data is too long.
-    /// Context: process, sleeps.
+    /// Fails with `EINVAL` without a queue pair or a resolved path, or if the private data is too
+    /// long. Context: process, sleeps.
     pub fn connect(&self, param: &ConnParam<'_>) -> Result {
         self.need_qp()?;
         let mut raw = param.to_raw()?;
-        // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
-        self.with_lock(|id| to_result(unsafe { bindings::rdma_connect_locked(id.as_raw(), &mut raw) }))
+        self.with_lock(|id| {
+            // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
+            to_result(unsafe { bindings::rdma_connect_locked(id.as_raw(), &mut raw) })
+        })
     }
 
     /// Accepts a connect request: [`Event::Established`] follows.
     ///
-    /// Fails with `EINVAL` without a queue pair or a request, or if the private data is too long; the request is refused
-    /// then. Context: process, sleeps.
+    /// Fails with `EINVAL` without a queue pair or a request, or if the private data is too long;
+    /// the request is refused then. Context: process, sleeps.
     pub fn accept(&self, param: &ConnParam<'_>) -> Result {
         self.need_qp()?;
         let mut raw = param.to_raw()?;
-        // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
-        self.with_lock(|id| to_result(unsafe { bindings::rdma_accept(id.as_raw(), &mut raw) }))
+        self.with_lock(|id| {
+            // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
+            to_result(unsafe { bindings::rdma_accept(id.as_raw(), &mut raw) })
+        })
     }
 
     /// Refuses a connect request. Context: process, sleeps.
@@ -410,16 +446,20 @@ impl CmId {
         unsafe { reject(self.raw, private_data) }
     }
 
-    /// Ends a connection: the queue pair enters the error state, the peer is told. Context: process, sleeps.
+    /// Ends a connection: the queue pair enters the error state, the peer is told. Context:
+    /// process, sleeps.
     pub fn disconnect(&self) -> Result {
         // SAFETY: By the type invariant the identifier is there.
         to_result(unsafe { bindings::rdma_disconnect(self.as_raw()) })
     }
 
-    /// Tells rdma_cm that a message has come in before the connection was reported. Context: process, sleeps.
+    /// Tells rdma_cm that a message has come in before the connection was reported. Context:
+    /// process, sleeps.
     pub fn notify_established(&self) -> Result {
         // SAFETY: By the type invariant the identifier is there.
-        to_result(unsafe { bindings::rdma_notify(self.as_raw(), bindings::ib_event_type_IB_EVENT_COMM_EST) })
+        to_result(unsafe {
+            bindings::rdma_notify(self.as_raw(), bindings::ib_event_type_IB_EVENT_COMM_EST)
+        })
     }
 
     /// Sets the IP type of service, before the path is resolved. Context: any.
@@ -457,12 +497,14 @@ impl Drop for CmId {
     fn drop(&mut self) {
         might_sleep();
         if let Some(head) = self.head().filter(|h| h.in_callback()) {
-            // Destruction would wait for the callback that this runs in; it is left to the end of that.
+            // Destruction would wait for the callback that this runs in; it is left to the end of
+            // that.
             head.doomed.store(true, Relaxed);
             return;
         }
         // Drop order: a queue pair holds a reference to its identifier, so there is none any more.
-        // SAFETY: By the type invariant the identifier is ours, and it is not used after this. This is no callback of it.
+        // SAFETY: By the type invariant the identifier is ours, and it is not used after this. This
+        // is no callback of it.
         unsafe { bindings::rdma_destroy_id(self.as_raw()) };
         if let Some(head) = self.head {
             // SAFETY: By the type invariant the context is ours, and no callback can come any more.
@@ -500,8 +542,8 @@ unsafe fn create(
     context: *mut c_void,
     caller: Caller,
 ) -> Result<NonNull<bindings::rdma_cm_id>> {
-    // SAFETY: The name space is there, handler and context are as the caller promises, and the name lives long enough by
-    // the invariant of `Caller`.
+    // SAFETY: The name space is there, handler and context are as the caller promises, and the name
+    // lives long enough by the invariant of `Caller`.
     let raw = unsafe {
         bindings::__rdma_create_kernel_id(
             net.as_raw(),
@@ -587,7 +629,8 @@ impl Locked<'_> {
 ///
 /// # Invariants
 ///
-/// `id` is the new identifier of the request, owned by the callback that runs. It is adopted when `child` is set.
+/// `id` is the new identifier of the request, owned by the callback that runs. It is adopted when
+/// `child` is set.
 pub struct ConnectRequest<'a> {
     id: NonNull<bindings::rdma_cm_id>,
     event: &'a bindings::rdma_cm_event,
@@ -597,7 +640,8 @@ pub struct ConnectRequest<'a> {
 impl<'a> ConnectRequest<'a> {
     /// The device that the request came in on.
     pub fn device(&self) -> Option<&Device> {
-        // SAFETY: By the type invariant the identifier is there; nobody changes it during the callback.
+        // SAFETY: By the type invariant the identifier is there; nobody changes it during the
+        // callback.
         let device = unsafe { (*self.id.as_ptr()).device };
         // SAFETY: rdma_cm's removal of a device waits for the identifiers that are bound to it.
         (!device.is_null()).then(|| unsafe { Device::from_raw(device) })
@@ -613,18 +657,20 @@ impl<'a> ConnectRequest<'a> {
     /// Without memory the request is refused.
     pub fn adopt<H: Handler>(self, handler: Arc<H>) -> Result<Arc<CmId>> {
         let memory = kernel::sync::UniqueArc::<CmId>::new_uninit(GFP_KERNEL)?;
-        let head = Context::new(handler)?;
+        let head = Context::leak(handler)?;
         // SAFETY: `head` is the context that was made above.
         let h = unsafe { head.as_ref() };
         h.id.store(self.id.as_ptr(), Relaxed);
         h.task.store(current(), Release);
-        // SAFETY: By the type invariant the identifier is there; the callback that runs keeps others from using it.
+        // SAFETY: By the type invariant the identifier is there; the callback that runs keeps
+        // others from using it.
         unsafe {
             (*self.id.as_ptr()).context = head.as_ptr().cast();
             (*self.id.as_ptr()).event_handler = Some(callback::<H>);
         }
         self.child.set(Some(head));
-        // INVARIANT: `child` being set, the callback does not destroy the identifier, so it is ours.
+        // INVARIANT: `child` being set, the callback does not destroy the identifier, so it is
+        // ours.
         Ok(memory
             .write(CmId {
                 raw: self.id,

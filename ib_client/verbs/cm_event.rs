@@ -56,7 +56,8 @@ impl<'a> Granted<'a> {
     /// Reads the parameters of an event that has some.
     pub(super) fn new(event: &'a bindings::rdma_cm_event) -> Self {
         // CAST: The parameters of a connection are a member of the union.
-        // SAFETY: The union is as large as its largest member, and any bytes are valid parameters: numbers and a pointer.
+        // SAFETY: The union is as large as its largest member, and any bytes are valid parameters:
+        // numbers and a pointer.
         let conn: &bindings::rdma_conn_param = unsafe { &*(&raw const event.param).cast() };
         Self {
             private_data: private_data(conn),
@@ -70,9 +71,11 @@ fn private_data(conn: &bindings::rdma_conn_param) -> &[u8] {
     if conn.private_data.is_null() || conn.private_data_len == 0 {
         return &[];
     }
-    // SAFETY: For events that have parameters of a connection, and those that have none are zeroed, rdma_cm passes the
-    // peer's data with its length, valid as long as the event.
-    unsafe { core::slice::from_raw_parts(conn.private_data.cast(), usize::from(conn.private_data_len)) }
+    // SAFETY: For events that have parameters of a connection, and those that have none are zeroed,
+    // rdma_cm passes the peer's data with its length, valid as long as the event.
+    unsafe {
+        core::slice::from_raw_parts(conn.private_data.cast(), usize::from(conn.private_data_len))
+    }
 }
 
 /// An event of an identifier, other than a connect request.
@@ -116,7 +119,8 @@ pub enum Event<'a> {
 impl<'a> Event<'a> {
     /// Decodes an event.
     ///
-    /// `id` is the identifier that it is for, which the caller has borrowed from rdma_cm together with the event.
+    /// `id` is the identifier that it is for, which the caller has borrowed from rdma_cm together
+    /// with the event.
     pub(super) fn new(event: &'a bindings::rdma_cm_event, id: *mut bindings::rdma_cm_id) -> Self {
         let error = || match event.status {
             status @ ..=-1 => Error::from_errno(status),
@@ -127,21 +131,25 @@ impl<'a> Event<'a> {
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR => Self::AddrError(error()),
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_RESOLVED => Self::RouteResolved,
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR => Self::RouteError(error()),
-            bindings::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => Self::Established(Granted::new(event)),
+            bindings::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => {
+                Self::Established(Granted::new(event))
+            }
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_ERROR => Self::ConnectError(error()),
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_UNREACHABLE => Self::Unreachable(error()),
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_REJECTED => {
                 let mut len = 0;
                 let ev = core::ptr::from_ref(event).cast_mut();
-                // SAFETY: The event is one that rdma_cm has passed for this identifier; it is only read.
-                let data: *const u8 = unsafe { bindings::rdma_consumer_reject_data(id, ev, &mut len) }.cast();
+                // SAFETY: The event is one that rdma_cm has passed for this identifier; it is only
+                // read.
+                let data = unsafe { bindings::rdma_consumer_reject_data(id, ev, &mut len) };
                 let by_consumer = !data.is_null();
                 Self::Rejected {
                     reason: event.status,
                     by_consumer,
                     private_data: if by_consumer && len > 0 {
-                        // SAFETY: rdma_cm returns the peer's data with its length, valid as long as the event.
-                        unsafe { core::slice::from_raw_parts(data, usize::from(len)) }
+                        // SAFETY: rdma_cm returns the peer's data with its length, valid as long as
+                        // the event.
+                        unsafe { core::slice::from_raw_parts(data.cast(), usize::from(len)) }
                     } else {
                         &[]
                     },

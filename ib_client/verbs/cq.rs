@@ -59,8 +59,8 @@ enum Source {
 ///
 /// # Invariants
 ///
-/// `raw` is a completion queue of `guard`'s device that came from where `source` says. It was made by the subsystem's
-/// own polling layer, so every completion on it leads through `wr_cqe`.
+/// `raw` is a completion queue of `guard`'s device that came from where `source` says. It was made
+/// by the subsystem's own polling layer, so every completion on it leads through `wr_cqe`.
 pub struct Cq {
     raw: NonNull<bindings::ib_cq>,
     source: Source,
@@ -76,16 +76,22 @@ unsafe impl Sync for Cq {}
 impl Cq {
     /// Allocates a queue with room for `nr_cqe` completions on completion vector `vector`.
     ///
-    /// The room must include one completion more for each direction of each queue pair that uses the queue: draining
-    /// needs it. Context: process, sleeps.
-    pub fn new(guard: DeviceGuard, nr_cqe: u32, vector: u32, poll: PollContext, caller: Caller) -> Result<Arc<Self>> {
+    /// The room must include one completion more for each direction of each queue pair that uses
+    /// the queue: draining needs it. Context: process, sleeps.
+    pub fn new(
+        guard: DeviceGuard,
+        nr_cqe: u32,
+        vector: u32,
+        poll: PollContext,
+        caller: Caller,
+    ) -> Result<Arc<Self>> {
         let nr = c_int::try_from(nr_cqe).map_err(|_| EINVAL)?;
         if nr == 0 || vector >= guard.num_comp_vectors().max(1) {
             return Err(EINVAL);
         }
         let vector = c_int::try_from(vector).map_err(|_| EINVAL)?;
-        // SAFETY: The guard keeps the device usable, the arguments are in range, and the name lives long enough by the
-        // invariant of `Caller`.
+        // SAFETY: The guard keeps the device usable, the arguments are in range, and the name lives
+        // long enough by the invariant of `Caller`.
         let raw = unsafe {
             bindings::__ib_alloc_cq(
                 guard.as_raw(),
@@ -101,9 +107,14 @@ impl Cq {
 
     /// Takes a share of `nr_cqe` completions of a queue that the device keeps for all its users.
     ///
-    /// Without `vector` the vectors are used in turn. Fails with `EINVAL` for [`PollContext::Direct`].
-    /// Context: process, sleeps.
-    pub fn from_pool(guard: DeviceGuard, nr_cqe: u32, vector: Option<u32>, poll: PollContext) -> Result<Arc<Self>> {
+    /// Without `vector` the vectors are used in turn. Fails with `EINVAL` for
+    /// [`PollContext::Direct`]. Context: process, sleeps.
+    pub fn from_pool(
+        guard: DeviceGuard,
+        nr_cqe: u32,
+        vector: Option<u32>,
+        poll: PollContext,
+    ) -> Result<Arc<Self>> {
         if nr_cqe == 0 || poll == PollContext::Direct || guard.num_comp_vectors() == 0 {
             return Err(EINVAL);
         }
@@ -111,15 +122,21 @@ impl Cq {
             Some(v) => c_int::try_from(v).map_err(|_| EINVAL)?,
             None => -1,
         };
-        // SAFETY: The guard keeps the device usable, it has a vector, and the kind of queue is one that pools have.
+        // SAFETY: The guard keeps the device usable, it has a vector, and the kind of queue is one
+        // that pools have.
         let raw = unsafe { bindings::ib_cq_pool_get(guard.as_raw(), nr_cqe, hint, poll.to_raw()) };
         Self::wrap(raw, Source::Pool(nr_cqe), poll, guard)
     }
 
-    fn wrap(raw: *mut bindings::ib_cq, source: Source, poll: PollContext, guard: DeviceGuard) -> Result<Arc<Self>> {
+    fn wrap(
+        raw: *mut bindings::ib_cq,
+        source: Source,
+        poll: PollContext,
+        guard: DeviceGuard,
+    ) -> Result<Arc<Self>> {
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?;
-        // INVARIANT: Both callers pass what they have just got from the guard's device. If there is no memory for the
-        // `Arc`, the value is dropped, which gives the queue back.
+        // INVARIANT: Both callers pass what they have just got from the guard's device. If there is
+        // no memory for the `Arc`, the value is dropped, which gives the queue back.
         Ok(Arc::new(
             Self {
                 raw,
@@ -158,7 +175,8 @@ impl Cq {
 
     /// Handles up to `budget` completions and returns how many there were.
     ///
-    /// Fails with `EINVAL` unless the queue is [`PollContext::Direct`]. Context: any; handlers run in it.
+    /// Fails with `EINVAL` unless the queue is [`PollContext::Direct`]. Context: any; handlers run
+    /// in it.
     #[inline]
     pub fn process_direct(&self, budget: u32) -> Result<u32> {
         if self.poll != PollContext::Direct {
@@ -170,9 +188,11 @@ impl Cq {
         u32::try_from(nr).map_err(|_| EIO)
     }
 
-    /// Asks the device to collect completions: an interrupt for each `count` of them or after `usecs` microseconds.
+    /// Asks the device to collect completions: an interrupt for each `count` of them or after
+    /// `usecs` microseconds.
     ///
-    /// Fails with `EOPNOTSUPP` when the device cannot, with `EBUSY` for a shared queue. Context: process, sleeps.
+    /// Fails with `EOPNOTSUPP` when the device cannot, with `EBUSY` for a shared queue. Context:
+    /// process, sleeps.
     pub fn set_moderation(&self, count: u16, usecs: u16) -> Result {
         if let Source::Pool(_) = self.source {
             return Err(EBUSY);
@@ -185,7 +205,8 @@ impl Cq {
 impl Drop for Cq {
     fn drop(&mut self) {
         might_sleep();
-        // Drop order: queue pairs hold a reference to their completion queues, so none uses this one any more.
+        // Drop order: queue pairs hold a reference to their completion queues, so none uses this
+        // one any more.
         match self.source {
             // SAFETY: By the type invariant the queue is ours, and it is not used after this.
             Source::Own => unsafe { bindings::ib_free_cq(self.as_raw()) },

@@ -37,8 +37,8 @@ unsafe impl Send for Device {}
 // SAFETY: As above; the fields that the accessors read do not change after registration.
 unsafe impl Sync for Device {}
 
-// SAFETY: `get_device()` and `put_device()` count references of the `struct device` inside, and the memory of the
-// `struct ib_device` is freed by the release function of that.
+// SAFETY: `get_device()` and `put_device()` count references of the `struct device` inside, and the
+// memory of the `struct ib_device` is freed by the release function of that.
 unsafe impl AlwaysRefCounted for Device {
     fn inc_ref(&self) {
         // SAFETY: By the type invariant the count is not zero.
@@ -46,7 +46,8 @@ unsafe impl AlwaysRefCounted for Device {
     }
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: The caller owns a reference, so the device is there until the call below gives it up.
+        // SAFETY: The caller owns a reference, so the device is there until the call below gives it
+        // up.
         let dev = unsafe { obj.as_ref() }.dev();
         // SAFETY: The caller owns the reference that is given up here.
         unsafe { bindings::put_device(dev) };
@@ -73,7 +74,8 @@ impl Device {
 
     fn dev(&self) -> *mut bindings::device {
         // CAST: `struct device dev` is the first member of its union.
-        // SAFETY: `as_raw()` points to a device by the type invariant; only the address of a field is taken.
+        // SAFETY: `as_raw()` points to a device by the type invariant; only the address of a field
+        // is taken.
         unsafe { (&raw mut (*self.as_raw()).__bindgen_anon_1).cast() }
     }
 
@@ -82,7 +84,8 @@ impl Device {
         self.into()
     }
 
-    /// Whether this is the device that `other` is. Devices are told apart by their address: GUIDs need not be unique.
+    /// Whether this is the device that `other` is. Devices are told apart by their address: GUIDs
+    /// need not be unique.
     #[inline]
     pub fn is_same(&self, other: &Device) -> bool {
         core::ptr::eq(self, other)
@@ -93,11 +96,12 @@ impl Device {
     /// A device can be renamed at any time, so it is copied. Context: any.
     pub fn name<'b>(&self, buf: &'b mut [u8; Self::NAME_MAX]) -> &'b CStr {
         // CAST: The name is an array of characters.
-        // SAFETY: `as_raw()` points to a device by the type invariant; only the address of a field is taken.
+        // SAFETY: `as_raw()` points to a device by the type invariant; only the address of a field
+        // is taken.
         let name: *const u8 = unsafe { (&raw const (*self.as_raw()).name).cast() };
         for (i, byte) in buf.iter_mut().enumerate() {
-            // SAFETY: `name` is an array of `NAME_MAX` bytes. A rename may change it meanwhile, hence one volatile read
-            // for each byte.
+            // SAFETY: `name` is an array of `NAME_MAX` bytes. A rename may change it meanwhile,
+            // hence one volatile read for each byte.
             *byte = unsafe { name.add(i).read_volatile() };
         }
         if let Some(last) = buf.last_mut() {
@@ -111,8 +115,8 @@ impl Device {
 
     /// Limits and capabilities. They do not change.
     pub fn attrs(&self) -> &bindings::ib_device_attr {
-        // SAFETY: The device lives as long as the borrow; drivers fill in the attributes before they register it and do
-        // not change them afterwards.
+        // SAFETY: The device lives as long as the borrow; drivers fill in the attributes before
+        // they register it and do not change them afterwards.
         unsafe { &(*self.as_raw()).attrs }
     }
 
@@ -128,19 +132,22 @@ impl Device {
 
     /// Whether the driver has shared receive queues.
     pub fn has_srq(&self) -> bool {
-        // SAFETY: The device lives as long as the borrow, and its operations do not change after registration.
+        // SAFETY: The device lives as long as the borrow, and its operations do not change after
+        // registration.
         unsafe { (*self.as_raw()).ops.create_srq.is_some() }
     }
 
     /// Number of completion vectors.
     pub fn num_comp_vectors(&self) -> u32 {
-        // SAFETY: The device lives as long as the borrow, and the number does not change after registration.
+        // SAFETY: The device lives as long as the borrow, and the number does not change after
+        // registration.
         u32::try_from(unsafe { (*self.as_raw()).num_comp_vectors }).unwrap_or(0)
     }
 
     /// Number of ports; they are numbered from 1.
     pub fn num_ports(&self) -> u32 {
-        // SAFETY: The device lives as long as the borrow, and the number does not change after registration.
+        // SAFETY: The device lives as long as the borrow, and the number does not change after
+        // registration.
         unsafe { (*self.as_raw()).phys_port_cnt }
     }
 
@@ -154,19 +161,23 @@ impl Device {
         (1..=self.num_ports()).contains(&port)
     }
 
-    /// Whether a port speaks iWARP, where the sink of an RDMA read must be registered for remote writing.
+    /// Whether a port speaks iWARP, where the sink of an RDMA read must be registered for remote
+    /// writing.
     pub fn is_iwarp(&self, port: u32) -> bool {
-        // SAFETY: The device is there and has this port; per-port data lives as long as the device's memory.
+        // SAFETY: The device is there and has this port; per-port data lives as long as the
+        // device's memory.
         self.has_port(port) && unsafe { bindings::rdma_protocol_iwarp(self.as_raw(), port) }
     }
 
     /// Whether a port speaks RoCE.
     pub fn is_roce(&self, port: u32) -> bool {
-        // SAFETY: The device is there and has this port; per-port data lives as long as the device's memory.
+        // SAFETY: The device is there and has this port; per-port data lives as long as the
+        // device's memory.
         self.has_port(port) && unsafe { bindings::rdma_protocol_roce(self.as_raw(), port) }
     }
 
-    /// Whether DMA addresses of this device are kernel virtual addresses, as software devices have them.
+    /// Whether DMA addresses of this device are kernel virtual addresses, as software devices have
+    /// them.
     pub fn uses_virt_dma(&self) -> bool {
         // SAFETY: `as_raw()` points to a device by the type invariant.
         unsafe { bindings::rdma_uses_virt_dma(self.as_raw()) }
@@ -188,8 +199,8 @@ impl DeviceGate {
     ///
     /// # Safety
     ///
-    /// The device stays usable until [`DeviceGate::close_and_wait`] has returned; the caller sees to it that this is
-    /// called before the device goes.
+    /// The device stays usable until [`DeviceGate::close_and_wait`] has returned; the caller sees
+    /// to it that this is called before the device goes.
     pub(super) unsafe fn new(device: &Device) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -268,8 +279,8 @@ impl Deref for DeviceGuard {
 
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the gate counts a user for `self`, and `self` is dropped once. The gate itself
-        // outlives the call: `self` still holds its reference.
+        // SAFETY: By the type invariant the gate counts a user for `self`, and `self` is dropped
+        // once. The gate itself outlives the call: `self` still holds its reference.
         unsafe { self.0.gate.leave_raw() };
     }
 }

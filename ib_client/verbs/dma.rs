@@ -2,8 +2,8 @@
 
 //! Memory mapped for RDMA devices.
 //!
-//! Software devices have no DMA device, so the kernel's general DMA types cannot be used here; `ib_dma_*` knows both
-//! kinds.
+//! Software devices have no DMA device, so the kernel's general DMA types cannot be used here;
+//! `ib_dma_*` knows both kinds.
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
@@ -25,58 +25,47 @@ use core::ops::{
 };
 use kernel::prelude::*;
 
-/// Which way data moves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// From memory to the device.
-    ToDevice,
-    /// From the device to memory.
-    FromDevice,
-    /// Both ways.
-    Bidirectional,
+pub use kernel::dma::DataDirection;
+
+/// Whether the device reads memory that is mapped in this direction.
+fn device_reads(dir: DataDirection) -> bool {
+    matches!(dir, DataDirection::ToDevice | DataDirection::Bidirectional)
 }
 
-impl Direction {
-    /// The C value.
-    #[inline]
-    pub fn to_raw(self) -> bindings::dma_data_direction {
-        match self {
-            Self::ToDevice => bindings::dma_data_direction_DMA_TO_DEVICE,
-            Self::FromDevice => bindings::dma_data_direction_DMA_FROM_DEVICE,
-            Self::Bidirectional => bindings::dma_data_direction_DMA_BIDIRECTIONAL,
-        }
-    }
-
-    /// Whether the device may write to the memory.
-    pub fn device_writes(self) -> bool {
-        self != Self::ToDevice
-    }
+/// Whether the device writes to memory that is mapped in this direction.
+fn device_writes(dir: DataDirection) -> bool {
+    matches!(
+        dir,
+        DataDirection::FromDevice | DataDirection::Bidirectional
+    )
 }
 
 /// Memory that is mapped for a device and owned by this object.
 ///
-/// While the device uses it, it belongs to the operation that was posted, or to the memory region that exposes it; so a
-/// `Buffer` at hand is one that the device does not write to. May be dropped in any context.
+/// While the device uses it, it belongs to the operation that was posted, or to the memory region
+/// that exposes it; so a `Buffer` at hand is one that the device does not write to. May be dropped
+/// in any context.
 ///
 /// # Invariants
 ///
-/// `addr` is the DMA address of the whole of `mem`, mapped in direction `dir` for `guard`'s device. `mem` is not
-/// reallocated.
+/// `addr` is the DMA address of the whole of `mem`, mapped in direction `dir` for `guard`'s device.
+/// `mem` is not reallocated.
 pub struct Buffer {
     mem: KVec<u8>,
     addr: u64,
-    dir: Direction,
+    dir: DataDirection,
     guard: DeviceGuard,
 }
 
 impl Buffer {
     /// Allocates `len` bytes of zeroes in one piece and maps them. Context: process, sleeps.
-    pub fn new(guard: DeviceGuard, len: usize, dir: Direction) -> Result<Self> {
-        if len == 0 || u32::try_from(len).is_err() {
+    pub fn new(guard: DeviceGuard, len: usize, dir: DataDirection) -> Result<Self> {
+        if len == 0 || u32::try_from(len).is_err() || dir == DataDirection::None {
             return Err(EINVAL);
         }
         let mut mem = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-        // SAFETY: The memory is ours, in the linear map, and stays where it is until it is unmapped in `drop()`.
+        // SAFETY: The memory is ours, in the linear map, and stays where it is until it is unmapped
+        // in `drop()`.
         let addr = unsafe { map_single(&guard, mem.as_mut_ptr().cast(), len, dir) }?;
         // INVARIANT: Mapped just now.
         Ok(Self {
@@ -105,8 +94,18 @@ impl Buffer {
     }
 
     /// The direction that it is mapped for.
-    pub fn direction(&self) -> Direction {
+    pub fn direction(&self) -> DataDirection {
         self.dir
+    }
+
+    /// Whether the device may read it.
+    pub fn device_reads(&self) -> bool {
+        device_reads(self.dir)
+    }
+
+    /// Whether the device may write to it.
+    pub fn device_writes(&self) -> bool {
+        device_writes(self.dir)
     }
 
     /// The DMA address.
@@ -121,30 +120,32 @@ impl Buffer {
         if range.end > self.mem.len() {
             return Err(EINVAL);
         }
-        // The whole length fits into 32 bits, so a part does; and an address inside the mapping does not overflow.
+        // The whole length fits into 32 bits, so a part does; and an address inside the mapping
+        // does not overflow.
         Ok((self.addr.wrapping_add(range.start as u64), len as u32))
     }
 
     /// A part that the device reads. Context: any.
     #[inline]
     pub fn sge(&self, range: Range<usize>) -> Result<Sge<'_>> {
-        if self.dir == Direction::FromDevice {
+        if !self.device_reads() {
             return Err(EINVAL);
         }
         let (addr, len) = self.part(range)?;
-        // SAFETY: The part is inside of memory mapped for this device in a direction that allows it to read.
+        // SAFETY: The part is inside of memory mapped for this device in a direction that allows it
+        // to read.
         Ok(unsafe { Sge::new(addr, len, None, self.device()) })
     }
 
     /// A part that the device writes to. Context: any.
     #[inline]
     pub fn sge_mut(&mut self, range: Range<usize>) -> Result<SgeMut<'_>> {
-        if !self.dir.device_writes() {
+        if !self.device_writes() {
             return Err(EINVAL);
         }
         let (addr, len) = self.part(range)?;
-        // SAFETY: The part is inside of memory mapped for this device in a direction that allows it to write, and is
-        // borrowed exclusively.
+        // SAFETY: The part is inside of memory mapped for this device in a direction that allows it
+        // to write, and is borrowed exclusively.
         Ok(unsafe { SgeMut::new(addr, len, None, self.device()) })
     }
 
@@ -198,17 +199,29 @@ impl Buffer {
             bindings::rdma_dma_sync_single_for_cpu
         };
         // SAFETY: By the type invariant this is a mapping of the guard's device.
-        unsafe { f(self.guard.as_raw(), self.addr, self.mem.len(), self.dir.to_raw()) };
+        unsafe {
+            f(
+                self.guard.as_raw(),
+                self.addr,
+                self.mem.len(),
+                self.dir.into(),
+            )
+        };
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
         // Drop order: unmapped before the memory is freed, and both before the device may go.
-        // SAFETY: By the type invariant this is a mapping of the guard's device. The device does not use it: an
-        // operation or a region that does owns the buffer.
+        // SAFETY: By the type invariant this is a mapping of the guard's device. The device does
+        // not use it: an operation or a region that does owns the buffer.
         unsafe {
-            bindings::rdma_dma_unmap_single(self.guard.as_raw(), self.addr, self.mem.len(), self.dir.to_raw())
+            bindings::rdma_dma_unmap_single(
+                self.guard.as_raw(),
+                self.addr,
+                self.mem.len(),
+                self.dir.into(),
+            )
         };
     }
 }
@@ -261,9 +274,14 @@ impl Drop for CpuMut<'_> {
 /// - the device is usable;
 /// - on success [`unmap_single`] follows while the device is usable and the memory is there.
 #[inline]
-pub unsafe fn map_single(device: &Device, ptr: *mut c_void, len: usize, dir: Direction) -> Result<u64> {
+pub unsafe fn map_single(
+    device: &Device,
+    ptr: *mut c_void,
+    len: usize,
+    dir: DataDirection,
+) -> Result<u64> {
     // SAFETY: As the caller promises.
-    let addr = unsafe { bindings::rdma_dma_map_single(device.as_raw(), ptr, len, dir.to_raw()) };
+    let addr = unsafe { bindings::rdma_dma_map_single(device.as_raw(), ptr, len, dir.into()) };
     // SAFETY: The address is one that the device's mapping function has returned.
     if unsafe { bindings::rdma_dma_mapping_error(device.as_raw(), addr) } != 0 {
         return Err(ENOMEM);
@@ -275,12 +293,12 @@ pub unsafe fn map_single(device: &Device, ptr: *mut c_void, len: usize, dir: Dir
 ///
 /// # Safety
 ///
-/// The arguments are those of a successful [`map_single`] that was not undone yet, and the device does not use the memory
-/// any more.
+/// The arguments are those of a successful [`map_single`] that was not undone yet, and the device
+/// does not use the memory any more.
 #[inline]
-pub unsafe fn unmap_single(device: &Device, addr: u64, len: usize, dir: Direction) {
+pub unsafe fn unmap_single(device: &Device, addr: u64, len: usize, dir: DataDirection) {
     // SAFETY: As the caller promises.
-    unsafe { bindings::rdma_dma_unmap_single(device.as_raw(), addr, len, dir.to_raw()) };
+    unsafe { bindings::rdma_dma_unmap_single(device.as_raw(), addr, len, dir.into()) };
 }
 
 /// Maps a scatter list for a device and returns the number of mapped elements. Context: any.
@@ -309,8 +327,8 @@ pub unsafe fn map_sg(
 ///
 /// # Safety
 ///
-/// The arguments are those of a successful [`map_sg`] that was not undone yet, and the device does not use the memory any
-/// more.
+/// The arguments are those of a successful [`map_sg`] that was not undone yet, and the device does
+/// not use the memory any more.
 #[inline]
 pub unsafe fn unmap_sg(
     device: &Device,

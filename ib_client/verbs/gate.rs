@@ -37,7 +37,8 @@ impl Gate {
         })
     }
 
-    /// Replaces the state by what `next` makes of it; returns the old and the new one, or `None` when `next` refuses.
+    /// Replaces the state by what `next` makes of it; returns the old and the new one, or `None`
+    /// when `next` refuses.
     fn update(&self, next: impl Fn(State) -> Option<State>) -> Option<(State, State)> {
         let mut old = self.state.load(Acquire);
         loop {
@@ -121,7 +122,8 @@ pub struct GateGuard<'a>(&'a Gate);
 
 impl Drop for GateGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the gate counts a user for `self`, and `self` is dropped once.
+        // SAFETY: By the type invariant the gate counts a user for `self`, and `self` is dropped
+        // once.
         unsafe { self.0.leave_raw() };
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/mutex.h>
 #include <linux/scatterlist.h>
 #include "helpers.h"
 
@@ -22,9 +23,17 @@ bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev)
 	return ib_uses_virt_dma(dev);
 }
 
-void *rust_helper_rdma_get_client_data(struct ib_device *dev, struct ib_client *client)
+/* Protects the lists of devices that clients keep; Rust has no static locks. */
+static DEFINE_MUTEX(rdma_clients_mutex);
+
+void rust_helper_rdma_clients_lock(void)
 {
-	return ib_get_client_data(dev, client);
+	mutex_lock(&rdma_clients_mutex);
+}
+
+void rust_helper_rdma_clients_unlock(void)
+{
+	mutex_unlock(&rdma_clients_mutex);
 }
 
 u64 rust_helper_rdma_dma_map_single(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir)

@@ -12,7 +12,8 @@ int rust_helper_rdma_dev_to_node(struct ib_device *dev);
 bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
-void *rust_helper_rdma_get_client_data(struct ib_device *dev, struct ib_client *client);
+void rust_helper_rdma_clients_lock(void);
+void rust_helper_rdma_clients_unlock(void);
 
 u64 rust_helper_rdma_dma_map_single(struct ib_device *dev, void *ptr, size_t size, enum dma_data_direction dir);
 void rust_helper_rdma_dma_unmap_single(struct ib_device *dev, u64 addr, size_t size, enum dma_data_direction dir);

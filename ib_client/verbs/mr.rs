@@ -7,11 +7,8 @@
 use super::{
     cq::PollContext,
     device::Device,
+    dma::Buffer,
     errno,
-    dma::{
-        Buffer,
-        Direction, //
-    },
     pd::Pd,
     qp::Qp,
     wc::Wc,
@@ -73,7 +70,8 @@ impl Access {
     pub const REMOTE_READ: Access = Access(bindings::ib_access_flags_IB_ACCESS_REMOTE_READ);
     /// The peer may write; this needs local write access too.
     pub const REMOTE_WRITE: Access = Access(
-        bindings::ib_access_flags_IB_ACCESS_REMOTE_WRITE | bindings::ib_access_flags_IB_ACCESS_LOCAL_WRITE,
+        bindings::ib_access_flags_IB_ACCESS_REMOTE_WRITE
+            | bindings::ib_access_flags_IB_ACCESS_LOCAL_WRITE,
     );
 
     /// The C value.
@@ -117,7 +115,11 @@ impl Mr {
     pub fn new(pd: Arc<Pd>, mr_type: MrType, max_sg: u32) -> Result<Self> {
         let mr_type = match mr_type {
             MrType::MemReg => bindings::ib_mr_type_IB_MR_TYPE_MEM_REG,
-            MrType::SgGaps if pd.device().has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG.into()) => {
+            MrType::SgGaps
+                if pd
+                    .device()
+                    .has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG.into()) =>
+            {
                 bindings::ib_mr_type_IB_MR_TYPE_SG_GAPS
             }
             MrType::SgGaps => return Err(errno::eopnotsupp()),
@@ -162,7 +164,8 @@ impl Mr {
         unsafe { (*self.as_raw()).rkey }
     }
 
-    /// Makes the region cover a mapped list and returns the number of elements that it took, from the first. Context: any.
+    /// Makes the region cover a mapped list and returns the number of elements that it took, from
+    /// the first. Context: any.
     ///
     /// # Safety
     ///
@@ -198,21 +201,22 @@ impl Mr {
 
     /// Registers `buf`, so that the peer can reach it, and waits until the device has done so.
     ///
-    /// Fails with `EINVAL` when the buffer belongs to another device, is larger than the region or is not mapped for the
-    /// access; with the error of the post, or `EIO` when the queue pair fails. Context: process, sleeps; not from a
-    /// completion handler.
+    /// Fails with `EINVAL` when the buffer belongs to another device, is larger than the region or
+    /// is not mapped for the access; with the error of the post, or `EIO` when the queue pair
+    /// fails. Context: process, sleeps; not from a completion handler.
     pub fn expose(self, qp: &Qp, buf: Buffer, access: Access) -> Result<Exposed> {
         might_sleep();
         if !self.device().is_same(buf.device())
             || !self.device().is_same(qp.device())
-            || (access.writes() && !buf.direction().device_writes())
-            || (access.0 & Access::REMOTE_READ.0 != 0 && buf.direction() == Direction::FromDevice)
+            || (access.writes() && !buf.device_writes())
+            || (access.0 & Access::REMOTE_READ.0 != 0 && !buf.device_reads())
         {
             return Err(EINVAL);
         }
         let len = u32::try_from(buf.len()).map_err(|_| EINVAL)?;
-        // SAFETY: The region is new, so it is neither registered nor in flight; the buffer is mapped for this device, and
-        // goes into the same `Exposed` as the region, which ends the registration before it unmaps.
+        // SAFETY: The region is new, so it is neither registered nor in flight; the buffer is
+        // mapped for this device, and goes into the same `Exposed` as the region, which ends the
+        // registration before it unmaps.
         let nr = unsafe {
             self.next_key();
             bindings::rdma_map_mr_linear(self.as_raw(), buf.dma_addr(), len)
@@ -250,8 +254,8 @@ impl Drop for Mr {
 
 /// A buffer that the peer can reach.
 ///
-/// The key exists as long as this does. Dropping it deregisters the region, after which the device refuses the key; then
-/// the buffer is unmapped and freed.
+/// The key exists as long as this does. Dropping it deregisters the region, after which the device
+/// refuses the key; then the buffer is unmapped and freed.
 pub struct Exposed {
     // Drop order: the region before the buffer.
     mr: Mr,
@@ -282,24 +286,21 @@ impl Exposed {
     ///
     /// Over iWARP this is what an RDMA read needs, with [`Access::REMOTE_WRITE`].
     pub fn sge_mut(&mut self, range: Range<usize>) -> Result<SgeMut<'_>> {
-        if !self.buf.direction().device_writes() {
+        if !self.buf.device_writes() {
             return Err(EINVAL);
         }
         let (addr, len) = self.part(range)?;
         let lkey = self.mr.lkey();
-        // SAFETY: The part is inside of memory that is registered with this device and mapped in a direction that allows it
-        // to write, and is borrowed exclusively.
+        // SAFETY: The part is inside of memory that is registered with this device and mapped in a
+        // direction that allows it to write, and is borrowed exclusively.
         Ok(unsafe { SgeMut::new(addr, len, Some(lkey), self.mr.device()) })
     }
 
     /// A part that the device reads, named by the key of the region. Context: any.
     pub fn sge(&self, range: Range<usize>) -> Result<Sge<'_>> {
         let (addr, len) = self.part(range)?;
-        if self.buf.direction() == Direction::FromDevice {
-            return Err(EINVAL);
-        }
-        // SAFETY: The part is inside of memory that is registered with this device and mapped in a direction that allows it
-        // to read.
+        // SAFETY: The part is inside of memory that is registered with this device, which may read all
+        // that is.
         Ok(unsafe { Sge::new(addr, len, Some(self.mr.lkey()), self.mr.device()) })
     }
 
@@ -309,12 +310,13 @@ impl Exposed {
         if range.end > self.buf.len() {
             return Err(EINVAL);
         }
-        // The whole length fits into 32 bits, so a part does; and an address inside the region does not overflow.
+        // The whole length fits into 32 bits, so a part does; and an address inside the region does
+        // not overflow.
         Ok((self.remote().addr.wrapping_add(range.start as u64), len as u32))
     }
 
-    /// Copies bytes from `offset` on to `to`. The peer may be writing them: it is a snapshot that may be torn.
-    /// Context: any.
+    /// Copies bytes from `offset` on to `to`. The peer may be writing them: it is a snapshot that may
+    /// be torn. Context: any.
     pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> Result {
         self.buf.copy_shared_to(offset, to)
     }
@@ -353,13 +355,14 @@ impl RegOp {
         };
         wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_REG_MR;
         wr.wr.send_flags = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
-        // SAFETY: The work request is signaled, so a successful post is followed by one completion, and a failed one by
-        // none.
+        // SAFETY: The work request is signaled, so a successful post is followed by one completion,
+        // and a failed one by none.
         let posted = unsafe {
             hand_over(this, |cqe| {
                 wr.wr.__bindgen_anon_1.bindgen_union_field = cqe as usize as u64;
                 // CAST: Drivers find the rest of a registration by its first member, which this is.
-                // SAFETY: One initialised work request. The operation owns the region and its memory until the completion.
+                // SAFETY: One initialised work request. The operation owns the region and its
+                // memory until the completion.
                 to_result(qp.post_send_raw((&raw const wr).cast(), &mut core::ptr::null()))
             })
         };
@@ -410,7 +413,8 @@ impl RegDone {
 
     /// Waits for the completion and hands the region out.
     fn wait(&self, qp: &Qp) -> Result<Exposed> {
-        while qp.send_cq().poll_context() == PollContext::Direct && self.op.load(Acquire).is_null() {
+        while qp.send_cq().poll_context() == PollContext::Direct && self.op.load(Acquire).is_null()
+        {
             qp.send_cq().process_direct(u32::MAX)?;
             fsleep(Delta::from_micros(50));
         }

@@ -40,7 +40,8 @@ impl Caller {
     ///
     /// # Safety
     ///
-    /// `name` is a C string that stays valid and unchanged for as long as any object made with this.
+    /// `name` is a C string that stays valid and unchanged for as long as any object made with
+    /// this.
     pub const unsafe fn from_raw(name: *const c_char) -> Self {
         // INVARIANT: As the caller promises.
         Self(name)
@@ -73,10 +74,12 @@ unsafe impl Sync for Pd {}
 impl Pd {
     /// Allocates a protection domain. Context: process, sleeps.
     pub fn new(guard: DeviceGuard, caller: Caller) -> Result<Arc<Self>> {
-        // SAFETY: The guard keeps the device usable, and the name lives long enough by the invariant of `Caller`.
+        // SAFETY: The guard keeps the device usable, and the name lives long enough by the
+        // invariant of `Caller`.
         let raw = unsafe { bindings::__ib_alloc_pd(guard.as_raw(), 0, caller.as_ptr()) };
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?;
-        // INVARIANT: Allocated just now on the guard's device. On failure the value below is dropped, which frees it.
+        // INVARIANT: Allocated just now on the guard's device. On failure the value below is
+        // dropped, which frees it.
         Ok(Arc::new(Self { raw, guard }, GFP_KERNEL)?)
     }
 
@@ -109,7 +112,8 @@ impl Drop for Pd {
     fn drop(&mut self) {
         might_sleep();
         // Drop order: every object made of this domain holds a reference to it, so none is left.
-        // SAFETY: By the type invariant the domain is ours, and it is not used after this. A kernel object has no `udata`.
+        // SAFETY: By the type invariant the domain is ours, and it is not used after this. A kernel
+        // object has no `udata`.
         let ret = unsafe { bindings::ib_dealloc_pd_user(self.as_raw(), core::ptr::null_mut()) };
         if ret != 0 {
             pr_warn!("deallocation of a protection domain failed: {}\n", ret);

@@ -71,8 +71,8 @@ pub struct Hooks {
 ///
 /// # Invariants
 ///
-/// - `raw` is a queue pair made by `rdma_create_qp()` of `id`, of `pd`, `send_cq`, `recv_cq` and `srq`; it is destroyed by
-///   `drop()` and by nothing else.
+/// - `raw` is a queue pair made by `rdma_create_qp()` of `id`, of `pd`, `send_cq`, `recv_cq` and
+///   `srq`; it is destroyed by `drop()` and by nothing else.
 /// - `device` is the device of all of these, `lkey` the local key of `pd` for mapped memory.
 pub struct Qp {
     raw: NonNull<bindings::ib_qp>,
@@ -95,8 +95,8 @@ unsafe impl Sync for Qp {}
 impl Qp {
     /// Creates a queue pair on an identifier that has a device.
     ///
-    /// Fails with `EINVAL` when the identifier has no device or another one than the rest, with `EBUSY` when it has a
-    /// queue pair already. Context: process, sleeps.
+    /// Fails with `EINVAL` when the identifier has no device or another one than the rest, with
+    /// `EBUSY` when it has a queue pair already. Context: process, sleeps.
     pub fn new(id: Arc<CmId>, config: Config) -> Result<Arc<Self>> {
         let none = Hooks {
             context: core::ptr::null_mut(),
@@ -110,7 +110,8 @@ impl Qp {
     ///
     /// # Safety
     ///
-    /// `hooks.event_handler` may be called with `hooks.context` from now on until the queue pair is destroyed.
+    /// `hooks.event_handler` may be called with `hooks.context` from now on until the queue pair is
+    /// destroyed.
     pub unsafe fn with_hooks(id: Arc<CmId>, config: Config, hooks: Hooks) -> Result<Arc<Self>> {
         let Config {
             pd,
@@ -155,8 +156,9 @@ impl Qp {
             qp_type: bindings::ib_qp_type_IB_QPT_RC,
             ..Default::default()
         };
-        // SAFETY: The identifier has a device and is claimed for this queue pair; everything in `attr` belongs to that
-        // device and is kept alive below; the hooks are as the caller promises.
+        // SAFETY: The identifier has a device and is claimed for this queue pair; everything in
+        // `attr` belongs to that device and is kept alive below; the hooks are as the caller
+        // promises.
         to_result(unsafe { bindings::rdma_create_qp(id.as_raw(), pd.as_raw(), &mut attr) })?;
         // SAFETY: Creation was successful, so the identifier points to its queue pair.
         let raw = NonNull::new(unsafe { (*id.as_raw()).qp }).ok_or(EINVAL)?;
@@ -222,8 +224,9 @@ impl Qp {
 
     /// Posts an operation to the send queue.
     ///
-    /// `build` makes the work request of the operation; what it names belongs to the operation. The operation is handed
-    /// back by [`CqeHandler::done`], or with the error. Neither allocates nor sleeps. Context: any.
+    /// `build` makes the work request of the operation; what it names belongs to the operation. The
+    /// operation is handed back by [`CqeHandler::done`], or with the error. Neither allocates nor
+    /// sleeps. Context: any.
     #[inline]
     pub fn post_send<T, const ID: u64, const N: usize>(
         &self,
@@ -233,27 +236,34 @@ impl Qp {
     where
         T: CqeHandler<ID>,
     {
-        let mut op = op;
-        // SAFETY: The reference ends with the block; the work request only remembers that the operation is borrowed, so that
-        // what it names is owned by it.
-        let wr = match build(unsafe { &mut *(&raw mut *op) }) {
+        let op = KBox::into_raw(op);
+        // SAFETY: The operation is ours, and nothing else refers to it. The reference is not used
+        // any more when `build` has returned: the work request only remembers that what it names is
+        // owned by the operation.
+        let wr = build(unsafe { &mut *op });
+        // SAFETY: The box that was taken apart above.
+        let op = unsafe { KBox::from_raw(op) };
+        let wr = match wr {
             Ok(wr) => wr,
             Err(error) => return Err(PostError { error, op }),
         };
         let post = |cqe| {
             wr.with_raw(self.device(), self.lkey, cqe, |wr| {
-                // SAFETY: One initialised work request. Its memory is mapped for this device and owned by the operation,
-                // which is leaked until its completion; its `wr_cqe` leads to the handler of the operation.
+                // SAFETY: One initialised work request. Its memory is mapped for this device and
+                // owned by the operation, which is leaked until its completion; its `wr_cqe` leads
+                // to the handler of the operation.
                 to_result(unsafe { self.post_send_raw(wr, &mut core::ptr::null()) })
             })
         };
-        // SAFETY: The work request completes through the queue, once and signaled, if and only if the post succeeds.
+        // SAFETY: The work request completes through the queue, once and signaled, if and only if
+        // the post succeeds.
         unsafe { hand_over(op, post) }
     }
 
     /// Posts an operation to the receive queue.
     ///
-    /// As [`Qp::post_send`]. Fails with `EINVAL` when the queue pair has a shared receive queue. Context: any.
+    /// As [`Qp::post_send`]. Fails with `EINVAL` when the queue pair has a shared receive queue.
+    /// Context: any.
     #[inline]
     pub fn post_recv<T, const ID: u64, const N: usize>(
         &self,
@@ -266,32 +276,39 @@ impl Qp {
         if self.srq.is_some() {
             return Err(PostError { error: EINVAL, op });
         }
-        let mut op = op;
-        // SAFETY: The reference ends with the block; the work request only remembers that the operation is borrowed, so that
-        // what it names is owned by it.
-        let wr = match build(unsafe { &mut *(&raw mut *op) }) {
+        let op = KBox::into_raw(op);
+        // SAFETY: The operation is ours, and nothing else refers to it. The reference is not used
+        // any more when `build` has returned: the work request only remembers that what it names is
+        // owned by the operation.
+        let wr = build(unsafe { &mut *op });
+        // SAFETY: The box that was taken apart above.
+        let op = unsafe { KBox::from_raw(op) };
+        let wr = match wr {
             Ok(wr) => wr,
             Err(error) => return Err(PostError { error, op }),
         };
         let post = |cqe| {
             wr.with_raw(self.device(), self.lkey, cqe, |wr| {
-                // SAFETY: One initialised work request. Its memory is mapped for this device and owned by the operation,
-                // which is leaked until its completion; its `wr_cqe` leads to the handler of the operation.
+                // SAFETY: One initialised work request. Its memory is mapped for this device and
+                // owned by the operation, which is leaked until its completion; its `wr_cqe` leads
+                // to the handler of the operation.
                 to_result(unsafe { self.post_recv_raw(wr, &mut core::ptr::null()) })
             })
         };
-        // SAFETY: The work request completes through the queue, once and signaled, if and only if the post succeeds.
+        // SAFETY: The work request completes through the queue, once and signaled, if and only if
+        // the post succeeds.
         unsafe { hand_over(op, post) }
     }
 
-    /// Posts a chain of work requests to the send queue. On failure `bad_wr` is set to the first that was not posted.
-    /// Context: any.
+    /// Posts a chain of work requests to the send queue. On failure `bad_wr` is set to the first
+    /// that was not posted. Context: any.
     ///
     /// # Safety
     ///
     /// - `wr` is a chain of initialised work requests, each of the type that its opcode requires;
-    /// - each valid `wr_cqe`, and the memory that the work requests name, stays valid until the completion of the work
-    ///   request, or of a later one if it is not signaled; the memory is mapped for, or registered with, this device.
+    /// - each valid `wr_cqe`, and the memory that the work requests name, stays valid until the
+    ///   completion of the work request, or of a later one if it is not signaled; the memory is
+    ///   mapped for, or registered with, this device.
     #[inline]
     pub unsafe fn post_send_raw(
         &self,
@@ -299,8 +316,8 @@ impl Qp {
         bad_wr: &mut *const bindings::ib_send_wr,
     ) -> c_int {
         let qp = self.as_raw();
-        // SAFETY: By the type invariant the queue pair and its device are there; every driver can post, and the call has
-        // the meaning that the caller's promises are made for.
+        // SAFETY: By the type invariant the queue pair and its device are there; every driver can
+        // post, and the call has the meaning that the caller's promises are made for.
         unsafe {
             match (*(*qp).device).ops.post_send {
                 Some(post) => post(qp, wr, bad_wr),
@@ -309,13 +326,14 @@ impl Qp {
         }
     }
 
-    /// Posts a chain of receives. On failure `bad_wr` is set to the first that was not posted. Context: any.
+    /// Posts a chain of receives. On failure `bad_wr` is set to the first that was not posted.
+    /// Context: any.
     ///
     /// # Safety
     ///
     /// - `wr` is a chain of initialised work requests, each with a valid `wr_cqe`;
-    /// - each of these, and the memory that the work requests name, stays valid until its completion; the memory is mapped
-    ///   for this device.
+    /// - each of these, and the memory that the work requests name, stays valid until its
+    ///   completion; the memory is mapped for this device.
     #[inline]
     pub unsafe fn post_recv_raw(
         &self,
@@ -323,8 +341,8 @@ impl Qp {
         bad_wr: &mut *const bindings::ib_recv_wr,
     ) -> c_int {
         let qp = self.as_raw();
-        // SAFETY: By the type invariant the queue pair and its device are there; every driver can post, and the call has
-        // the meaning that the caller's promises are made for.
+        // SAFETY: By the type invariant the queue pair and its device are there; every driver can
+        // post, and the call has the meaning that the caller's promises are made for.
         unsafe {
             match (*(*qp).device).ops.post_recv {
                 Some(post) => post(qp, wr, bad_wr),
@@ -333,13 +351,15 @@ impl Qp {
         }
     }
 
-    /// Enters the error state: what is outstanding and all later posts are flushed. Context: process, sleeps.
+    /// Enters the error state: what is outstanding and all later posts are flushed. Context:
+    /// process, sleeps.
     pub fn set_error(&self) -> Result {
         let mut attr = bindings::ib_qp_attr {
             qp_state: bindings::ib_qp_state_IB_QPS_ERR,
             ..Default::default()
         };
-        // SAFETY: By the type invariant the queue pair is there, and the mask names what `attr` holds.
+        // SAFETY: By the type invariant the queue pair is there, and the mask names what `attr`
+        // holds.
         to_result(unsafe {
             bindings::ib_modify_qp(
                 self.as_raw(),
@@ -351,12 +371,14 @@ impl Qp {
 
     /// Enters the error state and waits until everything that was posted has completed.
     ///
-    /// Posts that run at the same time may be missed, so the caller stops them before; dropping the queue pair drains it
-    /// again when nobody else can post. On a [`super::cq::PollContext::Direct`] queue this handles completions itself.
-    /// Context: process, sleeps; not from a completion handler.
+    /// Posts that run at the same time may be missed, so the caller stops them before; dropping the
+    /// queue pair drains it again when nobody else can post. On a
+    /// [`super::cq::PollContext::Direct`] queue this handles completions itself. Context: process,
+    /// sleeps; not from a completion handler.
     pub fn drain(&self) {
         might_sleep();
-        // SAFETY: By the type invariant the queue pair is there, and there is room for the work requests of the drain.
+        // SAFETY: By the type invariant the queue pair is there, and there is room for the work
+        // requests of the drain.
         unsafe { bindings::ib_drain_qp(self.as_raw()) };
     }
 
@@ -379,12 +401,14 @@ impl Qp {
 
 impl Drop for Qp {
     fn drop(&mut self) {
-        // `&mut self`: nobody can post concurrently, as draining requires. Completion handlers may try to post and then
-        // have no queue pair to do it on.
+        // `&mut self`: nobody can post concurrently, as draining requires. Completion handlers may
+        // try to post and then have no queue pair to do it on.
         self.drain();
-        // Drop order: drained, so every operation has been handed back; then the queue pair, with the memory regions of
-        // `max_rdma_ctxs`; then, by the fields, what it was made of; the identifier last.
-        // SAFETY: By the type invariant the queue pair is the one of the identifier, and nothing but this destroys it.
+        // Drop order: drained, so every operation has been handed back; then the queue pair, with
+        // the memory regions of `max_rdma_ctxs`; then, by the fields, what it was made of; the
+        // identifier last.
+        // SAFETY: By the type invariant the queue pair is the one of the identifier, and nothing
+        // but this destroys it.
         unsafe { bindings::rdma_destroy_qp(self.id.as_raw()) };
         self.id.release_qp();
     }

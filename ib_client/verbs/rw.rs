@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Transfers between a scatter list and the peer's memory, with whatever work requests and memory regions the device needs.
+//! Transfers between a scatter list and the peer's memory, with whatever work requests and memory
+//! regions the device needs.
 //!
 //! C header: [`include/rdma/rw.h`](srctree/include/rdma/rw.h)
 
@@ -14,8 +15,9 @@ use kernel::{
 
 /// The context of one transfer.
 ///
-/// It lives in memory of the user's, is made by [`Ctx::init`] and must be given to [`Ctx::destroy`]; there is no `Drop`,
-/// since the queue pair and the scatter list belong to others.
+/// It lives in memory of the user's, is made by [`Ctx::init`] and must be given to
+/// [`Ctx::destroy`]; there is no `Drop`, since the queue pair and the scatter list belong to
+/// others.
 ///
 /// Wraps the kernel's C `struct rdma_rw_ctx`.
 #[repr(transparent)]
@@ -33,13 +35,13 @@ impl Ctx {
         unsafe { &mut *ptr.cast() }
     }
 
-    /// Maps the scatter list and prepares the work requests; returns their number. Context: process or softirq; may
-    /// allocate with `GFP_KERNEL` only where sleeping is allowed by the C function.
+    /// Maps the scatter list and prepares the work requests; returns their number. Context: process
+    /// or softirq; may allocate with `GFP_KERNEL` only where sleeping is allowed by the C function.
     ///
     /// # Safety
     ///
-    /// - `sg` is a list of `sg_cnt` elements of memory that is there until [`Ctx::destroy`], which must follow a success
-    ///   while the queue pair exists;
+    /// - `sg` is a list of `sg_cnt` elements of memory that is there until [`Ctx::destroy`],
+    ///   which must follow a success while the queue pair exists;
     /// - the queue pair was created with `max_rdma_ctxs`.
     #[allow(clippy::too_many_arguments, reason = "those of the C function")]
     pub unsafe fn init(
@@ -68,8 +70,8 @@ impl Ctx {
         u32::try_from(ret).map_err(|_| Error::from_errno(ret))
     }
 
-    /// The chain of work requests, followed by `chain`; with `cqe` the last one of the transfer is signaled.
-    /// Context: any.
+    /// The chain of work requests, followed by `chain`; with `cqe` the last one of the transfer is
+    /// signaled. Context: any.
     ///
     /// # Safety
     ///
@@ -88,7 +90,8 @@ impl Ctx {
     ///
     /// # Safety
     ///
-    /// The context is initialised for this queue pair with these arguments, and its chain is not in flight.
+    /// The context is initialised for this queue pair with these arguments, and its chain is not in
+    /// flight.
     pub unsafe fn destroy(
         &mut self,
         qp: &Qp,
@@ -97,6 +100,15 @@ impl Ctx {
         dir: bindings::dma_data_direction,
     ) {
         // SAFETY: As the caller promises.
-        unsafe { bindings::rdma_rw_ctx_destroy(self.0.get(), qp.as_raw(), qp.id().port(), sg, sg_cnt, dir) };
+        unsafe {
+            bindings::rdma_rw_ctx_destroy(
+                self.0.get(),
+                qp.as_raw(),
+                qp.id().port(),
+                sg,
+                sg_cnt,
+                dir,
+            )
+        };
     }
 }

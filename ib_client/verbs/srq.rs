@@ -17,7 +17,8 @@ use kernel::{
 
 /// A shared receive queue.
 ///
-/// Receives that are posted when it is destroyed are gone without a completion, so there is no safe way to post to it.
+/// Receives that are posted when it is destroyed are gone without a completion, so there is no safe
+/// way to post to it.
 ///
 /// Wraps the kernel's C `struct ib_srq`.
 ///
@@ -51,8 +52,8 @@ impl Srq {
             },
             ..Default::default()
         };
-        // SAFETY: The domain keeps the device usable, the driver has shared receive queues, and `attr` is initialised. A
-        // kernel object has neither `uobject` nor `udata`.
+        // SAFETY: The domain keeps the device usable, the driver has shared receive queues, and
+        // `attr` is initialised. A kernel object has neither `uobject` nor `udata`.
         let raw = unsafe {
             bindings::ib_create_srq_user(
                 pd.as_raw(),
@@ -77,13 +78,15 @@ impl Srq {
         &self.pd
     }
 
-    /// Posts a chain of receives. On failure `bad_wr` is set to the first that was not posted. Context: any.
+    /// Posts a chain of receives. On failure `bad_wr` is set to the first that was not posted.
+    /// Context: any.
     ///
     /// # Safety
     ///
     /// - `wr` is a chain of initialised work requests, each with a valid `wr_cqe`;
-    /// - each of these, and the memory that the work requests name, stays valid until its completion, or until the queue
-    ///   is destroyed; the memory is mapped for the device of this queue.
+    /// - each of these, and the memory that the work requests name, stays valid until its
+    ///   completion, or until the queue is destroyed; the memory is mapped for the device of this
+    ///   queue.
     #[inline]
     pub unsafe fn post_recv_raw(
         &self,
@@ -91,8 +94,9 @@ impl Srq {
         bad_wr: &mut *const bindings::ib_recv_wr,
     ) -> c_int {
         let srq = self.as_raw();
-        // SAFETY: By the type invariant the queue and its device are there; a driver that creates shared receive queues
-        // can post to them, and the call has the meaning that the caller's promises are made for.
+        // SAFETY: By the type invariant the queue and its device are there; a driver that creates
+        // shared receive queues can post to them, and the call has the meaning that the caller's
+        // promises are made for.
         unsafe {
             match (*(*srq).device).ops.post_srq_recv {
                 Some(post) => post(srq, wr, bad_wr),
@@ -105,8 +109,8 @@ impl Srq {
 impl Drop for Srq {
     fn drop(&mut self) {
         might_sleep();
-        // Drop order: queue pairs hold a reference to their shared receive queue, so none uses it any more; the protection
-        // domain goes after it.
+        // Drop order: queue pairs hold a reference to their shared receive queue, so none uses it
+        // any more; the protection domain goes after it.
         // SAFETY: By the type invariant the queue is ours, and it is not used after this.
         let ret = unsafe { bindings::ib_destroy_srq_user(self.as_raw(), core::ptr::null_mut()) };
         if ret != 0 {

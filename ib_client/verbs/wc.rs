@@ -21,7 +21,8 @@ impl<'a> Wc<'a> {
     ///
     /// # Safety
     ///
-    /// `wc` points to a completion that the subsystem has filled in and that does not change for `'a`.
+    /// `wc` points to a completion that the subsystem has filled in and that does not change for
+    /// `'a`.
     #[inline]
     pub unsafe fn from_raw(wc: *const bindings::ib_wc) -> Self {
         Self {
@@ -138,7 +139,8 @@ impl WcError {
         self.vendor
     }
 
-    /// Whether the operation was flushed: the queue pair was in the error state before it was executed.
+    /// Whether the operation was flushed: the queue pair was in the error state before it was
+    /// executed.
     #[inline]
     pub fn is_flushed(self) -> bool {
         self.status == bindings::ib_wc_status_IB_WC_WR_FLUSH_ERR

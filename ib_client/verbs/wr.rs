@@ -2,14 +2,15 @@
 
 //! Work requests, and the operations that own what they name.
 //!
-//! An operation is a type of the user's with a [`Cqe`] in it. It owns the buffers that its work request names, is moved
-//! into the queue pair by a post, and is handed back to [`CqeHandler::done`], from where it may be posted again. Nothing is
-//! allocated in between.
+//! An operation is a type of the user's with a [`Cqe`] in it. It owns the buffers that its work
+//! request names, is moved into the queue pair by a post, and is handed back to
+//! [`CqeHandler::done`], from where it may be posted again. Nothing is allocated in between.
 //!
 //! The states of an operation:
 //!
 //! 1. *Owned* by the user, as a `KBox`. It can be changed, dropped and posted.
-//! 2. *In flight* after a successful post: nobody on the Rust side owns it, so it can neither be touched nor freed.
+//! 2. *In flight* after a successful post: nobody on the Rust side owns it, so it can neither be
+//!    touched nor freed.
 //! 3. *Done*: ownership has passed to `done`; state 1 again.
 //!
 //! A post that fails leaves it in state 1: [`PostError`] hands it back.
@@ -46,7 +47,8 @@ use kernel::{
 
 /// The completion entry of an operation of type `T`.
 ///
-/// An operation that takes part in several kinds of work requests has one for each, told apart by `ID`.
+/// An operation that takes part in several kinds of work requests has one for each, told apart by
+/// `ID`.
 ///
 /// Wraps the kernel's C `struct ib_cqe`.
 ///
@@ -67,7 +69,10 @@ unsafe impl<T, const ID: u64> Sync for Cqe<T, ID> {}
 impl<T: CqeHandler<ID>, const ID: u64> Cqe<T, ID> {
     /// A completion entry for the field of `T` that `ID` stands for.
     #[inline]
-    #[allow(clippy::new_without_default, reason = "an entry means nothing outside of its operation")]
+    #[allow(
+        clippy::new_without_default,
+        reason = "an entry means nothing outside of its operation"
+    )]
     pub const fn new() -> Self {
         // INVARIANT: As required.
         Self {
@@ -83,13 +88,14 @@ impl<T: CqeHandler<ID>, const ID: u64> Cqe<T, ID> {
 ///
 /// # Safety
 ///
-/// Called by the polling layer with a completion whose `wr_cqe` is the `Cqe<T, ID>` in an operation that was leaked to the
-/// queue pair by a post, once for each successful post.
+/// Called by the polling layer with a completion whose `wr_cqe` is the `Cqe<T, ID>` in an operation
+/// that was leaked to the queue pair by a post, once for each successful post.
 unsafe extern "C" fn done_callback<T: CqeHandler<ID>, const ID: u64>(
     _cq: *mut bindings::ib_cq,
     wc: *mut bindings::ib_wc,
 ) {
-    // SAFETY: The polling layer passes a completion that is filled in and does not change during the call.
+    // SAFETY: The polling layer passes a completion that is filled in and does not change during
+    // the call.
     let cqe = unsafe { (*wc).__bindgen_anon_1.bindgen_union_field } as usize as *mut Cqe<T, ID>;
     // SAFETY: `cqe` is the field in an operation of type `T`: that is what posts put into `wr_cqe`.
     let op = unsafe { T::cqe_container_of(cqe) };
@@ -99,7 +105,8 @@ unsafe extern "C" fn done_callback<T: CqeHandler<ID>, const ID: u64>(
     T::done(op, unsafe { Wc::from_raw(wc) });
 }
 
-/// Hands an operation over to the device: leaks it and calls `post`, which gets what to put into `wr_cqe`.
+/// Hands an operation over to the device: leaks it and calls `post`, which gets what to put into
+/// `wr_cqe`.
 ///
 /// # Safety
 ///
@@ -141,26 +148,41 @@ pub unsafe trait HasCqe<T, const ID: u64 = 0> {
     unsafe fn cqe_container_of(ptr: *mut Cqe<T, ID>) -> *mut Self;
 }
 
-/// Implements [`HasCqe`] for a type and a field of it. It only compiles if the field has the right type.
+/// Implements [`HasCqe`] for a type and a field of it. It only compiles if the field has the right
+/// type.
 macro_rules! impl_has_cqe {
-    ($(impl$({$($generics:tt)*})? HasCqe<$cqe_type:ty $(, $id:tt)?> for $self:ty { self.$field:ident })*) => {$(
-        // SAFETY: `raw_get_cqe` only compiles if the field has the right type, and the other is its inverse.
+    ($(impl$({$($generics:tt)*})?
+       HasCqe<$cqe_type:ty $(, $id:tt)?>
+       for $self:ty
+       { self.$field:ident }
+    )*) => {$(
+        #[allow(unsafe_code)]
+        // SAFETY: `raw_get_cqe` only compiles if the field has the right type, and the other is its
+        // inverse.
         unsafe impl$(<$($generics)+>)? $crate::verbs::wr::HasCqe<$cqe_type $(, $id)?> for $self {
             #[inline]
-            unsafe fn raw_get_cqe(ptr: *mut Self) -> *mut $crate::verbs::wr::Cqe<$cqe_type $(, $id)?> {
+            unsafe fn raw_get_cqe(
+                ptr: *mut Self,
+            ) -> *mut $crate::verbs::wr::Cqe<$cqe_type $(, $id)?> {
                 // SAFETY: The caller promises that the pointer is not dangling.
                 unsafe { &raw mut (*ptr).$field }
             }
 
             #[inline]
-            unsafe fn cqe_container_of(ptr: *mut $crate::verbs::wr::Cqe<$cqe_type $(, $id)?>) -> *mut Self {
-                // SAFETY: The caller promises that the pointer is this field in a value of this type.
+            unsafe fn cqe_container_of(
+                ptr: *mut $crate::verbs::wr::Cqe<$cqe_type $(, $id)?>,
+            ) -> *mut Self {
+                // SAFETY: The caller promises that the pointer is this field in a value of this
+                // type.
                 unsafe { ::kernel::container_of!(ptr, Self, $field) }
             }
         }
     )*};
 }
-#[allow(unused_imports, reason = "not every user of this module has operations of its own")]
+#[allow(
+    unused_imports,
+    reason = "not every user of this module has operations of its own"
+)]
 pub(crate) use impl_has_cqe;
 
 /// An operation that wants to hear of its completion.
@@ -169,8 +191,8 @@ pub(crate) use impl_has_cqe;
 pub trait CqeHandler<const ID: u64 = 0>: HasCqe<Self, ID> + Send + Sized + 'static {
     /// The operation has completed and is the handler's from here on.
     ///
-    /// Context: that of the completion queue, see [`super::cq::PollContext`]; it may be any. It may post. It must not drop
-    /// the last reference to anything whose drop sleeps.
+    /// Context: that of the completion queue, see [`super::cq::PollContext`]; it may be any. It may
+    /// post. It must not drop the last reference to anything whose drop sleeps.
     fn done(this: KBox<Self>, wc: Wc<'_>);
 }
 
@@ -190,8 +212,8 @@ impl Sge<'_> {
     ///
     /// # Safety
     ///
-    /// The memory is mapped for `device`, or registered with it under `lkey`, and readable by it, for as long as the
-    /// operation owns what was borrowed for `'a`.
+    /// The memory is mapped for `device`, or registered with it under `lkey`, and readable by it,
+    /// for as long as the operation owns what was borrowed for `'a`.
     #[inline]
     pub(super) unsafe fn new(addr: u64, length: u32, lkey: Option<u32>, device: &Device) -> Self {
         Self {
@@ -256,7 +278,8 @@ impl<const N: usize> SgList<'_, N> {
         }
     }
 
-    /// Fills in the local key and returns the list, or `EINVAL` if memory is mapped for another device.
+    /// Fills in the local key and returns the list, or `EINVAL` if memory is mapped for another
+    /// device.
     #[inline]
     fn prepare(&mut self, device: &Device, lkey: u32) -> Result<*mut bindings::ib_sge> {
         if N == 0 {
@@ -311,7 +334,12 @@ impl<'a, const N: usize> SendWr<'a, N> {
     /// A message.
     #[inline]
     pub fn send(sges: [Sge<'a>; N]) -> Self {
-        Self::new(sges.each_ref(), bindings::ib_wr_opcode_IB_WR_SEND, 0, Self::NOWHERE)
+        Self::new(
+            sges.each_ref(),
+            bindings::ib_wr_opcode_IB_WR_SEND,
+            0,
+            Self::NOWHERE,
+        )
     }
 
     /// A message with 32 bits of immediate data, in host byte order.
@@ -339,10 +367,16 @@ impl<'a, const N: usize> SendWr<'a, N> {
     /// An RDMA write.
     #[inline]
     pub fn write(sges: [Sge<'a>; N], remote: Remote) -> Self {
-        Self::new(sges.each_ref(), bindings::ib_wr_opcode_IB_WR_RDMA_WRITE, 0, remote)
+        Self::new(
+            sges.each_ref(),
+            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
+            0,
+            remote,
+        )
     }
 
-    /// An RDMA write that also uses up a receive of the peer's and gives it immediate data, in host byte order.
+    /// An RDMA write that also uses up a receive of the peer's and gives it immediate data, in host
+    /// byte order.
     #[inline]
     pub fn write_with_imm(sges: [Sge<'a>; N], remote: Remote, imm: u32) -> Self {
         Self::new(
@@ -355,8 +389,8 @@ impl<'a, const N: usize> SendWr<'a, N> {
 
     /// An RDMA read.
     ///
-    /// The memory is named by the local key for mapped memory; over iWARP the sink of a read needs a registered region, so
-    /// there the device refuses this.
+    /// The memory is named by the local key for mapped memory; over iWARP the sink of a read needs
+    /// a registered region, so there the device refuses this.
     #[inline]
     pub fn read(sges: [SgeMut<'a>; N], remote: Remote) -> Self {
         Self::new(
