@@ -674,16 +674,18 @@ static void test_dma(void)
 {
 	struct kfi_domain *domain = open_domain();
 	struct scatterlist sg;
-	int x;
+	void *buffer = kmalloc(64, GFP_KERNEL);
 
-	sg_init_one(&sg, &x, sizeof(x));
-	EXPECT(kfi_dma_map_single(domain, &x, sizeof(x), DMA_TO_DEVICE) == (uintptr_t)&x);
+	EXPECT(buffer);
+	sg_init_one(&sg, buffer, 64);
+	EXPECT(kfi_dma_map_single(domain, buffer, 64, DMA_TO_DEVICE) == (uintptr_t)buffer);
 	EXPECT(kfi_dma_mapping_error(domain, 1) == 0);
 	EXPECT(kfi_dma_mapping_error(domain, 0) == -ENOMEM);
 	EXPECT(kfi_dma_map_sg(domain, &sg, 1, DMA_TO_DEVICE) == 1);
 	EXPECT(kfi_dma_map_sg(domain, NULL, 1, DMA_TO_DEVICE) == -EINVAL);
 	EXPECT(kfi_dma_map_sg(domain, &sg, 0, DMA_TO_DEVICE) == -EINVAL);
 	EXPECT(kfi_dma_map_sg(domain, &sg, -1, DMA_TO_DEVICE) == -EINVAL);
+	kfree(buffer);
 	close_domain(domain);
 }
 
@@ -1219,11 +1221,12 @@ static void test_rma(void)
 	struct kfi_ep_attr attr;
 	struct kfi_rma rma = {};
 	struct scatterlist sg;
+	void *buffer = kmalloc(64, GFP_KERNEL);
 	struct kfi_ep *ep;
-	int x;
 
 	endpoint_begin();
-	sg_init_one(&sg, &x, sizeof(x));
+	EXPECT(buffer);
+	sg_init_one(&sg, buffer, 64);
 	attr = ep_attr();
 	ep = kfi_ep_open(resolve_info(), open_on, &attr);
 	EXPECT(!IS_ERR(ep));
@@ -1243,6 +1246,7 @@ static void test_rma(void)
 	kfi_rma_fini(&rma, &sg, 1, DMA_FROM_DEVICE);
 	EXPECT(!rma.ep);
 	kfi_rma_fini(&rma, &sg, 1, DMA_FROM_DEVICE);
+	kfree(buffer);
 	kfi_ep_close(ep);
 	endpoint_end();
 }
