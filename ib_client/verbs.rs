@@ -12,8 +12,8 @@
 //!
 //! ```text
 //! Qp -> Arc<Pd> -> DeviceGuard         Drop of Qp: drain, destroy the queue pair; then the fields:
-//!  |--> Arc<Cq> (2x) -> DeviceGuard      completion queues and protection domain after the queue pair,
-//!  |--> Arc<Srq> -> Arc<Pd>              shared receive queue likewise,
+//!  |--> Arc<Cq> (2x) -> DeviceGuard      completion queues, shared receive queue and protection
+//!  |--> Arc<Srq> -> Arc<Pd>              domain when no queue pair uses them any more,
 //!  `--> Arc<CmId>                        identifier last
 //! Mr -> Arc<Pd>
 //! Buffer -> DeviceGuard
@@ -42,6 +42,8 @@ pub mod client;
 pub mod cm;
 #[path = "verbs/cm_event.rs"]
 mod cm_event;
+#[path = "verbs/cm_handler.rs"]
+mod cm_handler;
 #[path = "verbs/cq.rs"]
 pub mod cq;
 #[path = "verbs/device.rs"]

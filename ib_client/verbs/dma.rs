@@ -173,7 +173,8 @@ impl Buffer {
         self.check(offset, to.len())?;
         self.sync(false);
         for (i, byte) in to.iter_mut().enumerate() {
-            // SAFETY: Inside of the memory by the check. The device may change it at the same time, hence volatile reads.
+            // SAFETY: Inside of the memory by the check. The device may change it at the same time,
+            // hence volatile reads.
             *byte = unsafe { self.mem.as_ptr().add(offset + i).read_volatile() };
         }
         self.sync(true);
@@ -185,7 +186,8 @@ impl Buffer {
         self.check(offset, from.len())?;
         self.sync(false);
         for (i, byte) in from.iter().enumerate() {
-            // SAFETY: Inside of the memory by the check. The device may use it at the same time, hence volatile writes.
+            // SAFETY: Inside of the memory by the check. The device may use it at the same time,
+            // hence volatile writes.
             unsafe { self.mem.as_mut_ptr().add(offset + i).write_volatile(*byte) };
         }
         self.sync(true);

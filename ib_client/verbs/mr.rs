@@ -24,6 +24,7 @@ use super::{
 };
 use crate::bindings;
 use core::{
+    mem::ManuallyDrop,
     ops::Range,
     ptr::NonNull, //
 };
@@ -102,7 +103,8 @@ impl core::ops::BitOr for Access {
 pub struct Mr {
     raw: NonNull<bindings::ib_mr>,
     max_sg: u32,
-    pd: Arc<Pd>,
+    /// Dropped by `destroy()`.
+    pd: ManuallyDrop<Arc<Pd>>,
 }
 
 // SAFETY: Verbs may be called from any thread.
@@ -131,7 +133,11 @@ impl Mr {
         let raw = unsafe { bindings::ib_alloc_mr(pd.as_raw(), mr_type, max_sg) };
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?;
         // INVARIANT: Allocated just now.
-        Ok(Self { raw, max_sg, pd })
+        Ok(Self {
+            raw,
+            max_sg,
+            pd: ManuallyDrop::new(pd),
+        })
     }
 
     /// The C object.
@@ -214,9 +220,9 @@ impl Mr {
             return Err(EINVAL);
         }
         let len = u32::try_from(buf.len()).map_err(|_| EINVAL)?;
-        // SAFETY: The region is new, so it is neither registered nor in flight; the buffer is
-        // mapped for this device, and goes into the same `Exposed` as the region, which ends the
-        // registration before it unmaps.
+        // SAFETY: A region at hand is neither registered nor in flight; the buffer is mapped for
+        // this device, and goes into the same `Exposed` as the region, which ends the registration
+        // before it unmaps.
         let nr = unsafe {
             self.next_key();
             bindings::rdma_map_mr_linear(self.as_raw(), buf.dma_addr(), len)
@@ -225,44 +231,86 @@ impl Mr {
         if nr != 1 || unsafe { (*self.as_raw()).length } != u64::from(len) {
             return Err(EINVAL);
         }
-        let done = Arc::pin_init(RegDone::new(), GFP_KERNEL)?;
-        let op = KBox::new(
-            RegOp {
-                cqe: Cqe::new(),
-                done: done.clone(),
-                ok: false,
-                region: Exposed { mr: self, buf },
-            },
-            GFP_KERNEL,
-        )?;
-        RegOp::post(op, qp, access)?;
-        done.wait(qp)
+        // INVARIANT: Nobody sees it before it is registered; dropping it earlier does no harm, as a
+        // region that is not registered can be deregistered too.
+        let region = Exposed {
+            mr: ManuallyDrop::new(self),
+            buf: ManuallyDrop::new(buf),
+        };
+        RegOp::run(region, qp, Step::Register(access))
     }
 }
 
-impl Drop for Mr {
-    fn drop(&mut self) {
+impl Mr {
+    /// Ends the region; whether the device has let go of it.
+    ///
+    /// If it has not, what it may still use is leaked: the protection domain, and with it the guard
+    /// of the device.
+    ///
+    /// # Safety
+    ///
+    /// The region is not used after this, nor is this called again.
+    unsafe fn destroy(&mut self) -> bool {
         might_sleep();
         // Drop order: the region before its protection domain.
         // SAFETY: By the type invariant the region is ours, and it is not used after this.
         let ret = unsafe { bindings::ib_dereg_mr_user(self.as_raw(), core::ptr::null_mut()) };
         if ret != 0 {
-            pr_warn!("deregistration of a memory region failed: {}\n", ret);
+            pr_err!("deregistration of a memory region failed: {}\n", ret);
+            return false;
         }
+        // SAFETY: The field is not used after this.
+        unsafe { ManuallyDrop::drop(&mut self.pd) };
+        true
+    }
+}
+
+impl Drop for Mr {
+    fn drop(&mut self) {
+        // SAFETY: Nothing can use `self` any more.
+        let _ = unsafe { self.destroy() };
     }
 }
 
 /// A buffer that the peer can reach.
 ///
 /// The key exists as long as this does. Dropping it deregisters the region, after which the device
-/// refuses the key; then the buffer is unmapped and freed.
+/// refuses the key; then the buffer is unmapped and freed. This sleeps, so an operation that owns
+/// one must not be dropped in its completion handler.
+///
+/// # Invariants
+///
+/// `mr` is registered and covers `buf`. Both are there until `drop()`.
 pub struct Exposed {
-    // Drop order: the region before the buffer.
-    mr: Mr,
-    buf: Buffer,
+    mr: ManuallyDrop<Mr>,
+    buf: ManuallyDrop<Buffer>,
+}
+
+impl Drop for Exposed {
+    fn drop(&mut self) {
+        // Drop order: the region before the buffer.
+        // SAFETY: Nothing can use `self` any more.
+        unsafe {
+            if self.mr.destroy() {
+                ManuallyDrop::drop(&mut self.buf);
+            }
+        }
+    }
 }
 
 impl Exposed {
+    /// Takes the parts out; the caller takes over what `drop()` does.
+    fn into_parts(self) -> (ManuallyDrop<Mr>, ManuallyDrop<Buffer>) {
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: `this` is never dropped, so what is taken out of it is not used again.
+        unsafe {
+            (
+                ManuallyDrop::new(ManuallyDrop::take(&mut this.mr)),
+                ManuallyDrop::new(ManuallyDrop::take(&mut this.buf)),
+            )
+        }
+    }
+
     /// Address and key, to be told to the peer.
     pub fn remote(&self) -> Remote {
         Remote {
@@ -290,17 +338,19 @@ impl Exposed {
             return Err(EINVAL);
         }
         let (addr, len) = self.part(range)?;
-        let lkey = self.mr.lkey();
         // SAFETY: The part is inside of memory that is registered with this device and mapped in a
         // direction that allows it to write, and is borrowed exclusively.
-        Ok(unsafe { SgeMut::new(addr, len, Some(lkey), self.mr.device()) })
+        Ok(unsafe { SgeMut::new(addr, len, Some(self.mr.lkey()), self.mr.device()) })
     }
 
     /// A part that the device reads, named by the key of the region. Context: any.
     pub fn sge(&self, range: Range<usize>) -> Result<Sge<'_>> {
+        if !self.buf.device_reads() {
+            return Err(EINVAL);
+        }
         let (addr, len) = self.part(range)?;
-        // SAFETY: The part is inside of memory that is registered with this device, which may read all
-        // that is.
+        // SAFETY: The part is inside of memory that is registered with this device and mapped in a
+        // direction that allows it to read.
         Ok(unsafe { Sge::new(addr, len, Some(self.mr.lkey()), self.mr.device()) })
     }
 
@@ -312,11 +362,14 @@ impl Exposed {
         }
         // The whole length fits into 32 bits, so a part does; and an address inside the region does
         // not overflow.
-        Ok((self.remote().addr.wrapping_add(range.start as u64), len as u32))
+        Ok((
+            self.remote().addr.wrapping_add(range.start as u64),
+            len as u32,
+        ))
     }
 
-    /// Copies bytes from `offset` on to `to`. The peer may be writing them: it is a snapshot that may
-    /// be torn. Context: any.
+    /// Copies bytes from `offset` on to `to`. The peer may be writing them: it is a snapshot that
+    /// may be torn. Context: any.
     pub fn copy_to(&self, offset: usize, to: &mut [u8]) -> Result {
         self.buf.copy_shared_to(offset, to)
     }
@@ -326,15 +379,44 @@ impl Exposed {
         self.buf.copy_shared_from(offset, from)
     }
 
-    /// Ends the access of the peer and hands the buffer back. Context: process, sleeps.
-    pub fn end(self) -> Buffer {
-        let Self { mr, buf } = self;
-        drop(mr);
-        buf
+    /// Ends the access of the peer, and the region, and hands the buffer back.
+    ///
+    /// Fails with `EIO` if the device does not let go of it; the buffer is lost then.
+    /// Context: process, sleeps.
+    pub fn end(self) -> Result<Buffer> {
+        let (mut mr, buf) = self.into_parts();
+        // SAFETY: The region is not used after this.
+        if unsafe { mr.destroy() } {
+            Ok(ManuallyDrop::into_inner(buf))
+        } else {
+            Err(EIO)
+        }
+    }
+
+    /// Ends the access of the peer by invalidating the key, waits until the device has done so, and
+    /// hands region and buffer back.
+    ///
+    /// Fails with `EINVAL` when the queue pair belongs to another device; with the error of the
+    /// post, or `EIO` when the queue pair fails. The access is ended then too, and region and
+    /// buffer are gone. Context: process, sleeps; not from a completion handler.
+    pub fn fence(self, qp: &Qp) -> Result<(Mr, Buffer)> {
+        if !self.mr.device().is_same(qp.device()) {
+            return Err(EINVAL);
+        }
+        let (mr, buf) = RegOp::run(self, qp, Step::Invalidate)?.into_parts();
+        // The key is invalid, so the region is not registered any more.
+        Ok((ManuallyDrop::into_inner(mr), ManuallyDrop::into_inner(buf)))
     }
 }
 
-/// A registration under way.
+/// What is done to a region.
+#[derive(Clone, Copy)]
+enum Step {
+    Register(Access),
+    Invalidate,
+}
+
+/// A registration or invalidation under way.
 struct RegOp {
     cqe: Cqe<RegOp>,
     done: Arc<RegDone>,
@@ -345,28 +427,46 @@ struct RegOp {
 impl_has_cqe! { impl HasCqe<Self> for RegOp { self.cqe } }
 
 impl RegOp {
-    fn post(this: KBox<Self>, qp: &Qp, access: Access) -> Result {
-        let mr = this.region.mr.as_raw();
-        let mut wr = bindings::ib_reg_wr {
-            mr,
-            key: this.region.mr.rkey(),
-            access: access.0 as c_int,
-            ..Default::default()
-        };
-        wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_REG_MR;
+    /// Posts a work request for a region and waits for its completion.
+    fn run(region: Exposed, qp: &Qp, step: Step) -> Result<Exposed> {
+        might_sleep();
+        let done = Arc::pin_init(RegDone::new(), GFP_KERNEL)?;
+        let op = KBox::new(
+            Self {
+                cqe: Cqe::new(),
+                done: done.clone(),
+                ok: false,
+                region,
+            },
+            GFP_KERNEL,
+        )?;
+        let mut wr = bindings::ib_reg_wr::default();
         wr.wr.send_flags = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
+        let rkey = op.region.mr.rkey();
+        match step {
+            Step::Register(access) => {
+                wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_REG_MR;
+                wr.mr = op.region.mr.as_raw();
+                wr.key = rkey;
+                wr.access = access.0 as c_int;
+            }
+            Step::Invalidate => {
+                wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_LOCAL_INV;
+                wr.wr.ex.bindgen_union_field = rkey;
+            }
+        }
+        let post = |cqe: *mut bindings::ib_cqe| {
+            wr.wr.__bindgen_anon_1.bindgen_union_field = cqe as usize as u64;
+            let wr: *const bindings::ib_reg_wr = &wr;
+            // CAST: Drivers find the rest of a registration by its first member, which this is.
+            // SAFETY: One initialised work request. The operation owns the region and its memory
+            // until the completion.
+            to_result(unsafe { qp.post_send_raw(wr.cast(), &mut core::ptr::null()) })
+        };
         // SAFETY: The work request is signaled, so a successful post is followed by one completion,
         // and a failed one by none.
-        let posted = unsafe {
-            hand_over(this, |cqe| {
-                wr.wr.__bindgen_anon_1.bindgen_union_field = cqe as usize as u64;
-                // CAST: Drivers find the rest of a registration by its first member, which this is.
-                // SAFETY: One initialised work request. The operation owns the region and its
-                // memory until the completion.
-                to_result(qp.post_send_raw((&raw const wr).cast(), &mut core::ptr::null()))
-            })
-        };
-        Ok(posted?)
+        unsafe { hand_over(op, post) }?;
+        done.wait(qp)
     }
 }
 
@@ -380,7 +480,7 @@ impl CqeHandler for RegOp {
     }
 }
 
-/// Where a registration waits for its completion.
+/// Where a [`RegOp`] is handed back.
 ///
 /// # Invariants
 ///

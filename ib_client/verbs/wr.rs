@@ -15,6 +15,11 @@
 //!
 //! A post that fails leaves it in state 1: [`PostError`] hands it back.
 //!
+//! To post again from `done` without a lock, operations may hold references to their queue pair, if
+//! its owner calls [`super::qp::Qp::drain`] before dropping its own: then the operations are handed
+//! back, flushed, and dropped while the owner still has a reference, so that none of theirs is the
+//! last one.
+//!
 //! ```ignore
 //! struct Ping {
 //!     cqe: Cqe<Ping>,
