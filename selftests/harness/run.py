@@ -134,9 +134,11 @@ class Sink:
         self.emit(job.title(), lines, results, bad, job)
 
     def died(self, job, lines, reason):
-        tail = self.log.tail() if self.log else []
-        self.emit(job.title(), lines, [*[r for r in ktap.parse(lines, 0) if r.name != "plan"],
-                                       ktap.Result("fail", "guest", reason)], [tail], job)
+        bad = bad_lines(self.log.part(job.number), job.kernel, self.noise)
+        results = [r for r in ktap.parse(lines, 0) if r.name != "plan"]
+        results.append(ktap.Result("fail", "guest", reason))
+        results += [ktap.Result("fail", "kernel log", report[0]) for report in bad[:1]]
+        self.emit(job.title(), lines, results, [*bad, self.log.tail()], job)
 
     def leak_check(self, guest, found):
         self.emit(f"{guest.kernel} kmemleak", [], [ktap.Result("fail" if found else "pass", "no leak")], [])
