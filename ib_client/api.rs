@@ -31,5 +31,5 @@ pub(crate) const PROVIDER_NAME: &CStr = c"verbs";
 
 /// `THIS_MODULE`.
 fn this_module() -> *mut bindings::module {
-    crate::THIS_MODULE.as_ptr()
+    crate::compat::THIS_MODULE.as_ptr()
 }

@@ -16,11 +16,15 @@ const IWARP_PRIVATE_DATA: u32 = 248;
 /// Work requests that kfi needs itself in each direction: the mark of a drain.
 pub(crate) const DRAIN_WR: u32 = 1;
 
+/// A limit as the RDMA core has it: an int in some kernel series, unsigned in others.
+fn positive(n: impl TryInto<u32>) -> u32 {
+    n.try_into().unwrap_or(0)
+}
+
 /// The attributes of a device.
 pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     let attrs = device.attrs();
     let iwarp = device.is_iwarp(1);
-    let positive = |n: core::ffi::c_int| u32::try_from(n).unwrap_or(0);
 
     let mut caps = bindings::KFI_CAP_RMA_READ | bindings::KFI_CAP_RMA_WRITE;
     if iwarp {

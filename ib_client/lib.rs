@@ -40,6 +40,8 @@ mod bindings {
 mod api;
 mod attr;
 mod client;
+#[path = "../shim/sys/compat.rs"]
+mod compat;
 mod conn;
 mod cq;
 mod domain;

@@ -4,7 +4,10 @@
 
 use super::device::Domain;
 use crate::bindings;
-use kernel::prelude::*;
+use kernel::{
+    dma::DataDirection,
+    prelude::*, //
+};
 
 /// A list of elements on the poster's stack.
 #[doc(hidden)]
@@ -164,7 +167,7 @@ impl Buffer {
                 domain.as_ptr(),
                 mem.as_mut_ptr().cast(),
                 len,
-                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+                DataDirection::Bidirectional.into(),
             )
         };
         // SAFETY: `addr` is what mapping returned.
@@ -197,7 +200,7 @@ impl Buffer {
 
     /// Lets `f` look at the bytes and change them.
     pub fn write<R>(&mut self, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let dir = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+        let dir = DataDirection::Bidirectional.into();
         // SAFETY: By the invariants the arguments are those of the mapping.
         unsafe {
             bindings::kfi_dma_sync_single_for_cpu(
@@ -230,7 +233,7 @@ impl Drop for Buffer {
                 self.domain.as_ptr(),
                 self.addr,
                 self.mem.len(),
-                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+                DataDirection::Bidirectional.into(),
             )
         };
     }

@@ -35,6 +35,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    dma::DataDirection,
     error::{
         from_err_ptr,
         to_result, //
@@ -109,7 +110,7 @@ impl Region {
                 pages.sgl().as_ptr(),
                 // CAST: It fits: `map()` has passed the same number.
                 pages.nents() as c_int,
-                bindings::dma_data_direction_DMA_BIDIRECTIONAL,
+                DataDirection::Bidirectional.into(),
             )
         };
         Some(pages)
@@ -275,7 +276,7 @@ impl Mr<Idle> {
 impl Region {
     fn map(&mut self, pages: &mut Pages) -> Result {
         let domain = self.domain.as_ptr();
-        let dir = bindings::dma_data_direction_DMA_BIDIRECTIONAL;
+        let dir = DataDirection::Bidirectional.into();
         let nents = c_int::try_from(pages.nents())?;
         let sgl = pages.sgl().as_ptr();
         // SAFETY: The domain is valid, and the list has `nents` elements.

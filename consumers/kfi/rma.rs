@@ -18,6 +18,7 @@ use super::{
 };
 use crate::bindings;
 use kernel::{
+    dma::DataDirection,
     error::to_result,
     prelude::*,
     types::Opaque, //
@@ -92,7 +93,7 @@ impl Ep {
         request: Request<T>,
         remote: Remote,
     ) -> Result<(), Refused<T>> {
-        self.rma(request, remote, bindings::dma_data_direction_DMA_TO_DEVICE)
+        self.rma(request, remote, DataDirection::ToDevice.into())
     }
 
     /// Fills all pages of the request from the peer's memory.
@@ -104,7 +105,7 @@ impl Ep {
         self.rma(
             request,
             remote,
-            bindings::dma_data_direction_DMA_FROM_DEVICE,
+            DataDirection::FromDevice.into(),
         )
     }
 

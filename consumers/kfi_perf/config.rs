@@ -23,12 +23,14 @@ use super::{
     },
     stats::Stats, //
 };
+// configfs_attrs! wants it in scope up to 7.2.
+#[allow(unused_imports)]
+use crate::compat::THIS_MODULE;
 use crate::{
     kfi::{
         Handle,
         Poll, //
     },
-    THIS_MODULE, //
 };
 use core::{
     net::SocketAddr,

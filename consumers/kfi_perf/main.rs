@@ -10,6 +10,8 @@ use kernel::{
 };
 
 mod bindings;
+#[path = "../../shim/sys/compat.rs"]
+mod compat;
 #[path = "../kfi.rs"]
 pub mod kfi;
 #[path = "../../ib_client/verbs.rs"]
@@ -38,7 +40,7 @@ module! {
 
 /// The module.
 #[pin_data]
-struct Perf {
+pub struct Perf {
     // Drop order: no test is left, no new one comes; verbs are given up; the consumer waits for its objects.
     #[pin]
     config: configfs::Subsystem<config::Root>,

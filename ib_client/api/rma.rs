@@ -22,7 +22,10 @@ use core::{
     },
     ptr, //
 };
-use kernel::prelude::*;
+use kernel::{
+    dma::DataDirection,
+    prelude::*, //
+};
 
 /// What follows the `struct rdma_rw_ctx` in `kfi_rma.priv`.
 #[repr(C)]
@@ -225,7 +228,7 @@ pub(super) unsafe extern "C" fn rma_op(
             (*last).next = ptr::null_mut();
             first
         } else {
-            let done: comp::Done = if extra.dir == bindings::dma_data_direction_DMA_FROM_DEVICE {
+            let done: comp::Done = if extra.dir == DataDirection::FromDevice.into() {
                 comp::tx_done::<{ bindings::kfi_opcode_KFI_OP_READ }>
             } else {
                 comp::tx_done::<{ bindings::kfi_opcode_KFI_OP_WRITE }>

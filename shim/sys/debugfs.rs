@@ -5,10 +5,8 @@
 //! The kernel crate's files do not name the module that they belong to, so that one which is still open when the module
 //! goes would be released through memory that is gone. These do.
 
-use crate::{
-    bindings,
-    THIS_MODULE, //
-};
+use super::compat::THIS_MODULE;
+use crate::bindings;
 use core::ptr;
 use kernel::{
     ffi::{
