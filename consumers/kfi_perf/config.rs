@@ -26,11 +26,9 @@ use super::{
 // configfs_attrs! wants it in scope up to 7.2.
 #[allow(unused_imports)]
 use crate::compat::THIS_MODULE;
-use crate::{
-    kfi::{
-        Handle,
-        Poll, //
-    },
+use crate::kfi::{
+    Handle,
+    Poll, //
 };
 use core::{
     net::SocketAddr,
