@@ -272,8 +272,8 @@ struct kfi_device_attr {
  * @core: kfi's own; the provider leaves it zero
  * @core.owner: the provider's module
  *
- * A consumer may use the pointer from kfi_client.add until kfi_client.remove returns, and as long as it holds a
- * domain on it.
+ * A consumer may use the pointer from kfi_client.add until kfi_client.remove returns, and as long as it holds an
+ * info or a domain on it.
  */
 struct kfi_device {
 	const struct kfi_device_ops	*ops;
@@ -935,7 +935,8 @@ struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, str
  *
  * Ends the connection. Every operation and receive that was accepted has completed, no callback runs or starts, and the
  * memory is freed when this returns. Inside the endpoint's own event callback it returns at once, and all this is so
- * some time after the callback has returned.
+ * some time after the callback has returned; a completion callback that runs until then uses @ep->domain only if the
+ * consumer still holds the domain.
  *
  * Context: Process; not inside a completion callback.
  */

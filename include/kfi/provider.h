@@ -198,7 +198,7 @@ int kfi_device_add(struct kfi_device *device, struct module *owner);
  *
  * Calls kfi_client.remove of every client that was told of the device, last registered first, and returns when they
  * have returned. What consumers have left open the provider ends itself afterwards, with -ENODEV. The memory of @device
- * stays readable until the last domain on it is freed.
+ * stays readable until the last info and the last domain on it are freed.
  *
  * Context: Process; not inside a callback of a client.
  */

@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The sample consumer in C: listens, connects to itself, sends a question and gets the answer.
+# kfi-test: limit=40 order=3
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi kfi_verbs kfi_sample "$(driver_module)"
+
+sample() { dmesg -C; modprobe kfi_sample "$@"; local rc=$?; dmesg | sed -n 's/^.*kfi_sample: //p'; modprobe -r kfi_sample; return $rc; }
+# What it says must be there in this order.
+conversation() { [ "$(sample "$@" | tr '\n' ' ')" = 'server got "question" client got "answer" ' ]; }
+nothing_open() { ! grep -v ' 0$' /sys/kernel/debug/kfi/objects; }
+no_port() { ! sample addr=192.0.2.1 2> /dev/null; }
+
+ktap_print_header
+ktap_set_plan 6
+ktap_test "devices" ports_up
+ktap_test "provider" modprobe kfi_verbs
+ktap_test "a question and its answer" conversation addr=$IP0
+ktap_test "the provider asked for by name" conversation addr=$IP1 provider=verbs
+ktap_test "an address that no device has" no_port
+ktap_test "nothing stays open" nothing_open
+ktap_finished
