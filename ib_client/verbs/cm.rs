@@ -40,8 +40,7 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Arc,
-        UniqueArc, //
+        Arc, //
     },
     task::might_sleep, //
 };
@@ -97,49 +96,6 @@ impl CmId {
         // SAFETY: `head` is the context that was made above.
         unsafe { head.as_ref() }.id.store(raw.as_ptr(), Relaxed);
         Self::wrap(raw, Some(head))
-    }
-
-    /// Creates an identifier whose callback is C code.
-    ///
-    /// It must not be dropped in its own callback. Context: process, sleeps.
-    ///
-    /// # Safety
-    ///
-    /// `handler` may be called with an identifier whose context is `context` until this one is
-    /// destroyed.
-    pub unsafe fn new_raw(
-        net: &Net,
-        handler: unsafe extern "C" fn(
-            *mut bindings::rdma_cm_id,
-            *mut bindings::rdma_cm_event,
-        ) -> c_int,
-        context: *mut c_void,
-        caller: Caller,
-    ) -> Result<Arc<Self>> {
-        // SAFETY: As the caller promises.
-        Self::wrap(unsafe { create(net, handler, context, caller) }?, None)
-    }
-
-    /// Takes over an identifier that C code owns: the new one of a connect request, with a context
-    /// of its own.
-    ///
-    /// It must not be dropped in its own callback. If there is no memory the identifier stays the
-    /// caller's. Context: process, sleeps.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns `raw`, which has no queue pair, and gives it up on success. Its context and
-    /// handler are set, and the handler may be called until it is destroyed.
-    pub unsafe fn from_raw(raw: NonNull<bindings::rdma_cm_id>) -> Result<Arc<Self>> {
-        let memory = UniqueArc::<Self>::new_uninit(GFP_KERNEL)?;
-        // INVARIANT: As the caller promises.
-        Ok(memory
-            .write(Self {
-                raw,
-                head: None,
-                has_qp: Atomic::new(false),
-            })
-            .into())
     }
 
     fn wrap(raw: NonNull<bindings::rdma_cm_id>, head: Option<NonNull<Head>>) -> Result<Arc<Self>> {
@@ -325,25 +281,10 @@ impl CmId {
         to_result(unsafe { bindings::rdma_disconnect(self.as_raw()) })
     }
 
-    /// Tells rdma_cm that a message has come in before the connection was reported. Context:
-    /// process, sleeps.
-    pub fn notify_established(&self) -> Result {
-        // SAFETY: By the type invariant the identifier is there.
-        to_result(unsafe {
-            bindings::rdma_notify(self.as_raw(), bindings::ib_event_type_IB_EVENT_COMM_EST)
-        })
-    }
-
     /// Sets the IP type of service, before the path is resolved. Context: any.
     pub fn set_service_type(&self, tos: u8) {
         // SAFETY: By the type invariant the identifier is there.
         unsafe { bindings::rdma_set_service_type(self.as_raw(), c_int::from(tos)) };
-    }
-
-    /// Allows an address that is in use, before it is bound. Context: process.
-    pub fn set_reuseaddr(&self, reuse: bool) -> Result {
-        // SAFETY: By the type invariant the identifier is there.
-        to_result(unsafe { bindings::rdma_set_reuseaddr(self.as_raw(), c_int::from(reuse)) })
     }
 
     /// Restricts an IPv6 wildcard address to IPv6, before it listens. Context: process.

@@ -226,12 +226,12 @@ pub struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// Views a C identifier, for callbacks in C.
+    /// Views a C identifier.
     ///
     /// # Safety
     ///
     /// For `'a` the identifier is there and its handler mutex is held by this task.
-    pub unsafe fn from_raw(raw: *mut bindings::rdma_cm_id) -> Self {
+    pub(super) unsafe fn from_raw(raw: *mut bindings::rdma_cm_id) -> Self {
         // INVARIANT: As the caller promises.
         Self {
             // SAFETY: As the caller promises.

@@ -12,10 +12,7 @@ use super::{
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{
-    error::{
-        from_err_ptr,
-        to_result, //
-    },
+    error::from_err_ptr,
     prelude::*,
     sync::Arc,
     task::might_sleep, //
@@ -164,15 +161,6 @@ impl Cq {
         self.poll
     }
 
-    /// Number of completions that there is room for, at least what was asked for.
-    pub fn capacity(&self) -> u32 {
-        match self.source {
-            Source::Pool(nr) => nr,
-            // SAFETY: By the type invariant the queue is there; its size does not change.
-            Source::Own => u32::try_from(unsafe { (*self.as_raw()).cqe }).unwrap_or(0),
-        }
-    }
-
     /// Handles up to `budget` completions and returns how many there were.
     ///
     /// Fails with `EINVAL` unless the queue is [`PollContext::Direct`]. Context: any; handlers run
@@ -186,19 +174,6 @@ impl Cq {
         // SAFETY: By the type invariant the queue is there, and it is a direct one.
         let nr = unsafe { bindings::ib_process_cq_direct(self.as_raw(), budget) };
         u32::try_from(nr).map_err(|_| EIO)
-    }
-
-    /// Asks the device to collect completions: an interrupt for each `count` of them or after
-    /// `usecs` microseconds.
-    ///
-    /// Fails with `EOPNOTSUPP` when the device cannot, with `EBUSY` for a shared queue. Context:
-    /// process, sleeps.
-    pub fn set_moderation(&self, count: u16, usecs: u16) -> Result {
-        if let Source::Pool(_) = self.source {
-            return Err(EBUSY);
-        }
-        // SAFETY: By the type invariant the queue is there.
-        to_result(unsafe { bindings::rdma_set_cq_moderation(self.as_raw(), count, usecs) })
     }
 }
 

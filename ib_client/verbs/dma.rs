@@ -274,9 +274,9 @@ impl Drop for CpuMut<'_> {
 ///
 /// - `ptr` points to `len` bytes in the kernel's linear map;
 /// - the device is usable;
-/// - on success [`unmap_single`] follows while the device is usable and the memory is there.
+/// - on success the mapping is ended while the device is usable and the memory is there.
 #[inline]
-pub unsafe fn map_single(
+unsafe fn map_single(
     device: &Device,
     ptr: *mut c_void,
     len: usize,
@@ -289,55 +289,4 @@ pub unsafe fn map_single(
         return Err(ENOMEM);
     }
     Ok(addr)
-}
-
-/// Ends a mapping. Context: any.
-///
-/// # Safety
-///
-/// The arguments are those of a successful [`map_single`] that was not undone yet, and the device
-/// does not use the memory any more.
-#[inline]
-pub unsafe fn unmap_single(device: &Device, addr: u64, len: usize, dir: DataDirection) {
-    // SAFETY: As the caller promises.
-    unsafe { bindings::rdma_dma_unmap_single(device.as_raw(), addr, len, dir.into()) };
-}
-
-/// Maps a scatter list for a device and returns the number of mapped elements. Context: any.
-///
-/// # Safety
-///
-/// - `sg` is a scatter list of at least `nents` elements of memory that is there;
-/// - the device is usable;
-/// - on success [`unmap_sg`] follows while the device is usable and the list is there.
-#[inline]
-pub unsafe fn map_sg(
-    device: &Device,
-    sg: *mut bindings::scatterlist,
-    nents: c_int,
-    dir: bindings::dma_data_direction,
-) -> Result<c_int> {
-    // SAFETY: As the caller promises.
-    match unsafe { bindings::rdma_dma_map_sg(device.as_raw(), sg, nents, dir) } {
-        n if n > 0 => Ok(n),
-        0 => Err(ENOMEM),
-        n => Err(Error::from_errno(n)),
-    }
-}
-
-/// Ends the mapping of a scatter list. Context: any.
-///
-/// # Safety
-///
-/// The arguments are those of a successful [`map_sg`] that was not undone yet, and the device does
-/// not use the memory any more.
-#[inline]
-pub unsafe fn unmap_sg(
-    device: &Device,
-    sg: *mut bindings::scatterlist,
-    nents: c_int,
-    dir: bindings::dma_data_direction,
-) {
-    // SAFETY: As the caller promises.
-    unsafe { bindings::rdma_dma_unmap_sg(device.as_raw(), sg, nents, dir) };
 }

@@ -75,11 +75,6 @@ void rust_helper_rdma_dma_sync_single_for_device(struct ib_device *dev, u64 addr
 	ib_dma_sync_single_for_device(dev, addr, size, dir);
 }
 
-unsigned int rust_helper_rdma_dma_max_seg_size(struct ib_device *dev)
-{
-	return ib_dma_max_seg_size(dev);
-}
-
 /* Map one range of DMA addresses. Returns the number of elements used, 1, or a negative errno. */
 int rust_helper_rdma_map_mr_linear(struct ib_mr *mr, u64 addr, u32 length)
 {

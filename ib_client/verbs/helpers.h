@@ -26,7 +26,6 @@ void rust_helper_rdma_dma_sync_single_for_cpu(struct ib_device *dev, u64 addr, s
 					      enum dma_data_direction dir);
 void rust_helper_rdma_dma_sync_single_for_device(struct ib_device *dev, u64 addr, size_t size,
 						 enum dma_data_direction dir);
-unsigned int rust_helper_rdma_dma_max_seg_size(struct ib_device *dev);
 
 int rust_helper_rdma_map_mr_linear(struct ib_mr *mr, u64 addr, u32 length);
 u32 rust_helper_rdma_inc_rkey(u32 rkey);

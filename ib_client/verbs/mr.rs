@@ -102,7 +102,6 @@ impl core::ops::BitOr for Access {
 /// `raw` is a memory region of `pd`, owned by this object.
 pub struct Mr {
     raw: NonNull<bindings::ib_mr>,
-    max_sg: u32,
     /// Dropped by `destroy()`.
     pd: ManuallyDrop<Arc<Pd>>,
 }
@@ -135,7 +134,6 @@ impl Mr {
         // INVARIANT: Allocated just now.
         Ok(Self {
             raw,
-            max_sg,
             pd: ManuallyDrop::new(pd),
         })
     }
@@ -149,11 +147,6 @@ impl Mr {
     /// The device.
     pub fn device(&self) -> &Device {
         self.pd.device()
-    }
-
-    /// The largest list, in pages.
-    pub fn max_sg(&self) -> u32 {
-        self.max_sg
     }
 
     /// The local key.
@@ -170,33 +163,13 @@ impl Mr {
         unsafe { (*self.as_raw()).rkey }
     }
 
-    /// Makes the region cover a mapped list and returns the number of elements that it took, from
-    /// the first. Context: any.
-    ///
-    /// # Safety
-    ///
-    /// - `sg` is a list of `nents` elements that are mapped for this device;
-    /// - the region is neither registered nor in flight, and nobody else uses it at the same time;
-    /// - the memory stays mapped for as long as the region is registered.
-    #[inline]
-    pub unsafe fn map_sg(
-        &self,
-        sg: *mut bindings::scatterlist,
-        nents: c_int,
-        offset: *mut c_uint,
-        page_size: c_uint,
-    ) -> c_int {
-        // SAFETY: As the caller promises.
-        unsafe { bindings::ib_map_mr_sg(self.as_raw(), sg, nents, offset, page_size) }
-    }
-
     /// Gives the region the next key, so that an old one is of no use to the peer. Context: any.
     ///
     /// # Safety
     ///
     /// The region is neither registered nor in flight, and nobody else uses it at the same time.
     #[inline]
-    pub unsafe fn next_key(&self) {
+    unsafe fn next_key(&self) {
         // SAFETY: By the type invariant the region is there, and nobody else uses it.
         unsafe {
             let next = bindings::rdma_inc_rkey((*self.as_raw()).rkey);

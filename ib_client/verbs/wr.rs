@@ -395,7 +395,7 @@ impl<'a, const N: usize> SendWr<'a, N> {
     /// An RDMA read.
     ///
     /// The memory is named by the local key for mapped memory; over iWARP the sink of a read needs
-    /// a registered region, so there the device refuses this.
+    /// a registered region, see [`super::mr::Exposed::sge_mut`], and devices may refuse this.
     #[inline]
     pub fn read(sges: [SgeMut<'a>; N], remote: Remote) -> Self {
         Self::new(
