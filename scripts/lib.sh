@@ -47,10 +47,17 @@ need_space()
 stamp_ok() { [ "$(cat "$KFI_CACHE/stamps/$1" 2>/dev/null)" = "$2" ]; }
 stamp_set() { mkdir -p "$KFI_CACHE/stamps"; printf '%s\n' "$2" > "$KFI_CACHE/stamps/$1"; }
 
+# progress LOG: its last line that tells how far a step is: what make or apt does, not a compiler's warning.
+progress()
+{
+	tail -n 400 "$1" | tr -d '\r' |
+		grep -E '^(  [A-Z]+( L| P| \[M\])? |Get:|Setting up |Unpacking |Preparing |I: |make)' | tail -n 1 | cut -c1-90
+}
+
 # step NAME KEY TEXT COMMAND...: run COMMAND once for each KEY, show how long it took, keep its log.
 step()
 {
-	local name=$1 key=$2 text=$3 log start rc=0 pid
+	local name=$1 key=$2 text=$3 log start rc=0 pid hint=
 	shift 3
 
 	stamp_ok "$name" "$key" && return 0
@@ -67,12 +74,18 @@ step()
 			sleep 1
 		done
 		kill -0 "$pid" 2>/dev/null &&
-			say "    $name: $((SECONDS - start)) s, $(tail -n 1 "$log" | tr -d '\r' | cut -c1-90)"
+			say "    $name: $((SECONDS - start)) s, $(progress "$log" || :)"
 	done
 	wait "$pid" || rc=$?
 	if [ "$rc" -ne 0 ]; then
 		tail -n 25 "$log" >&2
-		die "step '$name' failed (exit $rc); its whole log is $log. Run the same command again to resume."
+		case $name in
+		host|root|sources|packages)
+			hint=" If the archive cannot be reached: set http_proxy, or KFI_MIRROR to a mirror that can (now $KFI_MIRROR)." ;;
+		esac
+		grep -q 'No space left on device' "$log" &&
+			hint=" The disk of $KFI_CACHE is full: free some space, or set KFI_CACHE to a folder on a larger disk."
+		die "step '$name' failed (exit $rc); its whole log is $log.$hint Run the same command again to resume."
 	fi
 	stamp_set "$name" "$key"
 	say "    $name: done in $((SECONDS - start)) s"

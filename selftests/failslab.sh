@@ -27,8 +27,8 @@ nth()
 	perf_new client kfi loop="$2" iterations=2 size=4096 depth=2 || return 2
 	(
 		echo "$1" > /proc/self/fail-nth
-		echo 1 > $PERF/client/run
-		rc=$?
+		rc=0
+		echo 1 > $PERF/client/run || rc=1
 		read -r left < /proc/self/fail-nth
 		echo 0 > /proc/self/fail-nth
 		echo "$rc $left" > /tmp/nth

@@ -14,7 +14,7 @@ ktap_set_plan 11
 mapfile -t rust < <(source_files '*.rs')
 mapfile -t c < <(source_files '*.c' '*.h')
 mapfile -t shell < <(source_files '*' | while read -r f; do
-	[ "$(head -c 2 "$f" 2>/dev/null)" = '#!' ] && head -n 1 "$f" | grep -qE '(ba)?sh$' && echo "$f"
+	head -n 1 "$f" | grep -qaE '^#!.*/(ba)?sh$' && echo "$f"
 done)
 
 silent() { local out; out=$("$@" 2>&1); [ -z "$out" ] || { echo "$out"; return 1; }; }
@@ -45,7 +45,8 @@ kbuild()
 	mkdir -p "$mo"
 	make -C /cache/stock CC=x86_64-linux-gnu-gcc-14 M=/kfi MO="$mo" -j"$(nproc)" "$@" modules > "$log" 2>&1 ||
 		tail -n 30 "$log"
-	grep -E -A8 '(warning|error|WARNING):? ?' "$log"
+	# What, and where.
+	grep -E -A1 '(warning|error|WARNING): ' "$log" | grep -vE '^--|warnings? emitted'
 }
 clippy() { kbuild clippy CLIPPY=1; }
 sparse() { kbuild sparse C=2 W=1 CHECK=$KFI_IN_TOP/scripts/sparse; }

@@ -40,10 +40,8 @@ io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
 disconnect_under_io() { io_start && gone && io_stop; }
 reset_under_io()
 {
-	local n
-
 	io_start || return
-	for n in 1 2 3; do
+	for _ in 1 2 3; do
 		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
 	done
 	io_stop

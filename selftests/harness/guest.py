@@ -18,6 +18,20 @@ CONFIG = {
 }
 
 
+def have_kvm():
+    """Does KVM work here? A /dev/kvm alone says little: under some hypervisors QEMU aborts when it uses it."""
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR))
+        subprocess.run(["qemu-system-x86_64", "-accel", "kvm", "-cpu", "max", "-M", "q35", "-m", "64", "-nodefaults",
+                        "-display", "none", "-no-reboot"], check=False, timeout=2, stdin=subprocess.DEVNULL,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return False
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
 class GuestDied(Exception):
     """The guest ended, or had to be ended, before it was done."""
 
@@ -42,9 +56,10 @@ class Guest:
         prefix = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--"]
         command, environ, log = self.command()
         # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(
-            prefix + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, pass_fds=(log.fileno(),), env=environ, start_new_session=True)
+        with open(os.path.join(self.run_dir, "stderr"), "wb") as stderr:
+            self.process = subprocess.Popen(
+                prefix + command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=stderr, pass_fds=(log.fileno(),), env=environ, start_new_session=True)
         log.close()
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -64,8 +79,9 @@ class Guest:
         if self.kernel == "stock-vng":
             return (["vng", "--run", kernel, "--disable-kvm", "--force-9p", "--cpus", "2", "--memory", "2G",
                      "--qemu-opts=-accel tcg,thread=multi -cpu max", "--",
-                     f"kfi_run={self.run_dir} /kfi/selftests/harness/vng-script"], environ, log)
-        return (["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G",
+                     f"kfi_run={self.run_dir} /kfi/selftests/harness/init"], environ, log)
+        accel = ["-accel", "kvm"] if have_kvm() else []
+        return (["qemu-system-x86_64", *accel, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G",
                  "-M", "q35", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                  "-chardev", f"file,id=log,path=/dev/fd/{log.fileno()}", "-serial", "chardev:log",
                  "-serial", "stdio",
@@ -118,7 +134,10 @@ def run_jobs(guest, jobs, sink):
         while True:
             line = guest.line(deadline - time.monotonic())
             word, *rest = line.split(" ") if line.startswith("@") else ("", )
-            if word == "@boot":
+            if word == "@log":
+                with open(guest.log_path, "a", encoding="utf-8") as f:
+                    f.write(line[5:] + "\n")
+            elif word == "@boot":
                 booted = True
                 sink.booted(guest, time.monotonic() - start)
                 deadline = time.monotonic() + 60 * config["scale"]
