@@ -98,6 +98,7 @@ impl Show for Device {
         let device = self.device.device();
 
         seq_print!(out, "provider {}\n", device.provider_name());
+        seq_print!(out, "caps {:#x}\n", device.caps());
         device.each_attr(|name, value| seq_print!(out, "{} {}\n", name, value));
         for (kind, name) in OF_DEVICE {
             seq_print!(out, "{} {}\n", name, self.counts.get(kind));

@@ -99,11 +99,15 @@ impl Device {
         unsafe { bindings::kfi_trace_device_removed(self.as_raw()) }
     }
 
-    /// Each attribute with its name, for people.
+    /// `KFI_CAP_*`
+    pub(crate) fn caps(&self) -> u32 {
+        self.fields().attr.caps
+    }
+
+    /// Each number of the attributes with its name, for people.
     pub(crate) fn each_attr(&self, mut show: impl FnMut(&str, i64)) {
         let attr = &self.fields().attr;
 
-        show("caps", attr.caps.into());
         show("max_tx", attr.max_tx.into());
         show("max_rx", attr.max_rx.into());
         show("max_tx_sge", attr.max_tx_sge.into());
