@@ -390,7 +390,9 @@ pub(super) unsafe fn post(
         let mut bad_wr: *const bindings::ib_send_wr = ptr::null();
         // SAFETY: the queue pair exists, and `head` is a chain of valid work requests.
         let ret = unsafe { hot.post_send(head, &mut bad_wr) };
-        if ret != 0 {
+        // An error without a work request that was refused: siw has queued all of them, could not start the first, and will
+        // complete every one.
+        if ret != 0 && !bad_wr.is_null() {
             if !bad.is_null() {
                 // SAFETY: `bad` is valid, and the driver has set `bad_wr` to a link of the chain.
                 unsafe { *bad = op_of(first, bad_wr) };
@@ -457,17 +459,12 @@ pub(super) unsafe fn recv(
     if !head.is_null() {
         let mut bad_wr: *const bindings::ib_recv_wr = ptr::null();
         let ret = post_recv(head, &mut bad_wr);
-        if ret != 0 {
+        // As in `post()`.
+        if ret != 0 && !bad_wr.is_null() {
             if !bad.is_null() {
                 // SAFETY: the driver has set `bad_wr` to a link of the chain, which lies in the scratch space of the
                 // receive to report; `bad` is valid.
-                unsafe {
-                    *bad = if bad_wr.is_null() {
-                        first
-                    } else {
-                        bad_wr.byte_sub(RX_PRIV).cast_mut().cast()
-                    }
-                };
+                unsafe { *bad = bad_wr.byte_sub(RX_PRIV).cast_mut().cast() };
             }
             return ret;
         }
