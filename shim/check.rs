@@ -169,6 +169,14 @@ pub(crate) fn cut(wanted: u8, limit: u32) -> u8 {
     u8::try_from(limit).map_or(wanted, |limit| wanted.min(limit))
 }
 
+/// kfi_ep_drain(): the directions that there are, of those asked for.
+pub(crate) fn directions(which: u32) -> Option<u32> {
+    const TX: u32 = 0x1;
+    const RX: u32 = 0x2;
+
+    Some(which & (TX | RX)).filter(|which| *which != 0)
+}
+
 /// kfi_ep_open(): numbers.
 pub(crate) struct Endpoint {
     /// `kfi_ep_attr.max_tx`

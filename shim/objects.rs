@@ -118,6 +118,13 @@ fn ep_check(info: &Info, domain: &Domain, attr: &EpAttr<'_>) -> Result {
     Ok(())
 }
 
+/// kfi_ep_drain()
+pub(crate) fn ep_drain(ep: &Ep, which: u32) {
+    if let Some(which) = check::directions(which) {
+        ep.drain(which);
+    }
+}
+
 /// kfi_rma_init()
 pub(crate) fn rma_init(rma: &Rma, ep: &Ep, transfer: &Transfer) -> Result {
     check::rma(

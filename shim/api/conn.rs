@@ -244,7 +244,7 @@ pub(crate) unsafe extern "C" fn kfi_ep_abort(ep: *mut kfi_ep) -> c_int {
 pub(crate) unsafe extern "C" fn kfi_ep_drain(ep: *mut kfi_ep, which: u32) {
     // SAFETY: Promised by the caller.
     if let Ok(ep) = unsafe { view(ep) } {
-        ep.drain(which);
+        objects::ep_drain(ep, which);
     }
 }
 

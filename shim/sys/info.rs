@@ -66,7 +66,7 @@ unsafe impl Object for Info {
 /// What is left of an info when its memory has gone to the provider.
 struct Registration {
     counted: bool,
-    _owner: ModuleRef,
+    owner: ModuleRef,
 }
 
 impl Drop for Registration {
@@ -129,7 +129,7 @@ impl Info {
         unsafe {
             Registration {
                 counted: core::mem::replace(&mut (*raw).core.counted, false),
-                _owner: ModuleRef::from_raw(core::mem::replace(
+                owner: ModuleRef::from_raw(core::mem::replace(
                     &mut (*raw).core.owner,
                     ptr::null_mut(),
                 )),
@@ -145,7 +145,7 @@ impl Info {
         // INVARIANT: The reference is the info's.
         unsafe {
             (*raw).core.counted = core::mem::replace(&mut registration.counted, false);
-            (*raw).core.owner = core::mem::take(&mut registration._owner).into_raw();
+            (*raw).core.owner = core::mem::take(&mut registration.owner).into_raw();
         }
     }
 
@@ -188,6 +188,11 @@ impl Info {
         };
         let _registration = this.deregister();
         // SAFETY: The info is live, and is the provider's from here on.
-        to_result(unsafe { reject(this.into_raw(), data.as_ptr().cast(), len) })
+        let rejected = to_result(unsafe { reject(this.into_raw(), data.as_ptr().cast(), len) });
+        // These two would tell the consumer that it still has the info.
+        rejected.map_err(|error| match error {
+            EINVAL | EMSGSIZE => EIO,
+            error => error,
+        })
     }
 }

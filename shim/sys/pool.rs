@@ -7,13 +7,10 @@ use super::{
     region::Mr, //
 };
 use crate::bindings;
-use core::{
-    mem::ManuallyDrop,
-    ptr::{
-        self,
-        addr_of_mut,
-        NonNull, //
-    }, //
+use core::ptr::{
+    self,
+    addr_of_mut,
+    NonNull, //
 };
 use kernel::{
     alloc::KVVec,
@@ -59,7 +56,7 @@ impl Pool {
         for mr in regions.iter().rev() {
             self.push(mr);
         }
-        let (all, _, _) = ManuallyDrop::into_inner(ManuallyDrop::new(regions)).into_raw_parts();
+        let (all, _, _) = regions.into_raw_parts();
         // SAFETY: As above.
         // INVARIANT: The buffer is that of the vector, and its elements are linked above.
         unsafe {

@@ -274,6 +274,15 @@ fn endpoint_without_rma() {
 }
 
 #[test]
+fn drain_directions() {
+    assert_eq!(check::directions(0), None);
+    assert_eq!(check::directions(4), None);
+    assert_eq!(check::directions(1), Some(1));
+    assert_eq!(check::directions(2), Some(2));
+    assert_eq!(check::directions(u32::MAX), Some(3));
+}
+
+#[test]
 fn queue() {
     const DIRECT: u32 = 3;
 
