@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    teardown::Cause,
     Addrs,
     Conn,
     Phase,
@@ -82,8 +83,9 @@ impl Handler for Conn {
             Event::AddrChange => conn.addr_change(),
             // DISCONNECTED has come before it.
             Event::TimewaitExit => {}
-            // The client's removal does the work, and has come before this.
-            Event::DeviceRemoval => {}
+            // What has passed the device's gate was torn down before this. What resolves from a given source address has
+            // the device, and holds up rdma_cm, before ADDR_RESOLVED.
+            Event::DeviceRemoval => conn.ask_teardown(Cause::Gone),
             Event::Other(_) => {}
         }
     }
