@@ -83,7 +83,11 @@ unsafe impl Send for CmId {}
 unsafe impl Sync for CmId {}
 
 impl CmId {
-    /// Creates an identifier for reliable connections. Context: process, sleeps.
+    /// Creates an identifier for reliable connections.
+    ///
+    /// It holds a reference to its handler until it is destroyed, and a queue pair holds one to it;
+    /// a handler that owns either keeps itself alive until it gives them up.
+    /// Context: process, sleeps.
     pub fn new<H: Handler>(net: &Net, handler: Arc<H>, caller: Caller) -> Result<Arc<Self>> {
         let head = Context::leak(handler)?;
         // SAFETY: The context is what the callback expects and is freed after the identifier.
