@@ -20,6 +20,7 @@ pub(crate) mod teardown;
 use crate::{
     api::{
         conn::{
+            CmRaw,
             EventFn,
             ResolveFn, //
         },
@@ -94,6 +95,8 @@ pub(crate) struct Conn {
     pub(crate) hot: Hot,
     /// `struct kfi_info`.
     pub(crate) info: InfoHead,
+    /// For events of the queue pair, which come in any context.
+    pub(crate) cm_id: CmRaw,
     side: Side,
     #[pin]
     inner: Mutex<Inner>,
@@ -134,7 +137,6 @@ struct Inner {
     ird: u8,
     /// Reads that we may have outstanding at the peer, as sent or asked for.
     ord: u8,
-    addrs: Option<Addrs>,
 }
 
 /// Both ends of a connection.
@@ -144,6 +146,16 @@ pub(crate) struct Addrs {
     pub(crate) local: SockAddr,
     /// The peer's.
     pub(crate) peer: SockAddr,
+}
+
+impl Addrs {
+    /// The addresses of an identifier. iWARP knows the local port only when the connection is there.
+    fn of(id: &CmId) -> Self {
+        Self {
+            local: id.local_addr(),
+            peer: id.peer_addr(),
+        }
+    }
 }
 
 /// A connection's hold of its device.
@@ -161,6 +173,7 @@ impl Conn {
             pin_init!(Self {
                 hot: Hot::new(),
                 info,
+                cm_id: CmRaw::new(),
                 side,
                 inner <- new_mutex!(
                     Inner {
@@ -177,7 +190,6 @@ impl Conn {
                         timeout_ms: 0,
                         ird: 0,
                         ord: 0,
-                        addrs: None,
                     },
                     "kfi::Conn"
                 ),
@@ -262,6 +274,7 @@ impl Conn {
 
     /// Both addresses.
     pub(crate) fn addrs(&self) -> Result<Addrs> {
-        self.inner.lock().addrs.ok_or_else(|| self.hot.refusal())
+        let _call = self.call()?;
+        Ok(Addrs::of(&*self.id()?))
     }
 }

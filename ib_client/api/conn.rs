@@ -27,7 +27,11 @@ use core::{
         offset_of,
         size_of, //
     },
-    ptr, //
+    ptr,
+    sync::atomic::{
+        AtomicPtr,
+        Ordering, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -181,13 +185,28 @@ impl<'a> Notice<'a> {
     }
 }
 
+/// The rdma_cm identifier, for events of the queue pair.
+pub(crate) struct CmRaw(AtomicPtr<bindings::rdma_cm_id>);
+
+impl CmRaw {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Set before the queue pair is created.
+    fn set(&self, id: &CmId) {
+        self.0.store(id.as_raw(), Ordering::Release);
+    }
+}
+
 /// Creates the queue pair of a connection. Its context is the public endpoint, for shared receives.
 pub(crate) fn create_qp(conn: &Conn, id: Arc<CmId>, config: Config) -> Result<Arc<Qp>> {
     let hooks = Hooks {
         context: conn.hot.public().cast(),
         event_handler: Some(qp_event),
     };
-    conn.hot.set_cm_id(id.as_raw());
+    conn.cm_id.set(&id);
     // SAFETY: The connection outlives its queue pair: teardown destroys that while it holds a reference.
     unsafe { Qp::with_hooks(id, config, hooks) }
 }
@@ -215,7 +234,7 @@ unsafe extern "C" fn qp_event(event: *mut bindings::ib_event, context: *mut c_vo
             .byte_sub(offset_of!(Conn, hot))
             .cast::<Conn>()
     };
-    let id = conn.hot.cm_id();
+    let id = conn.cm_id.0.load(Ordering::Acquire);
     if !id.is_null() {
         // A message has overtaken the last step of the connection's set-up. Failure means that it is known already.
         // SAFETY: The identifier outlives the queue pair.

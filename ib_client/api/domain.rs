@@ -20,15 +20,15 @@ use crate::{
     }, //
 };
 use core::mem::offset_of;
+// The kernel's atomics are calls out of line, which the data path does not want for a load.
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Acquire,
-            Atomic,
-            Release, //
-        },
         rcu, //
     },
     types::Opaque, //
@@ -43,7 +43,7 @@ use kernel::{
 pub(crate) struct DomainHead {
     public: Opaque<bindings::kfi_domain>,
     device: ARef<Device>,
-    alive: Atomic<u32>,
+    alive: AtomicU32,
 }
 
 const _: () = assert!(offset_of!(DomainHead, public) == 0);
@@ -68,7 +68,7 @@ impl DomainHead {
         let head = Self {
             public: Opaque::zeroed(),
             device,
-            alive: Atomic::new(1),
+            alive: AtomicU32::new(1),
         };
         // SAFETY: Nobody else has the address yet.
         unsafe {
@@ -80,7 +80,7 @@ impl DomainHead {
 
     /// Ends the data path's use. RCU readers that have begun may go on.
     pub(crate) fn kill(&self) {
-        self.alive.store(0, Release);
+        self.alive.store(0, Ordering::Release);
     }
 }
 
@@ -98,7 +98,7 @@ unsafe fn with_device<R>(
     // SAFETY: By the function's contract. CAST: the public part is at the head, of imported domains too.
     let head = unsafe { &*domain.cast_const().cast::<DomainHead>() };
     let rcu = rcu::read_lock();
-    let ret = if head.alive.load(Acquire) != 0 {
+    let ret = if head.alive.load(Ordering::Acquire) != 0 {
         f(head.device.as_raw())
     } else {
         gone

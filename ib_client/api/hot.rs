@@ -7,27 +7,26 @@ use super::{
     comp, //
     post,
 };
+// The kernel's atomics are calls out of line, which the data path does not want for a load.
 use crate::errno::{
     ENOTCONN,
     ESHUTDOWN, //
 };
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use core::{
     cell::UnsafeCell,
-    mem::offset_of,
+    mem::{
+        offset_of,
+        size_of, //
+    },
     ptr, //
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
-        },
-        rcu, //
-    },
+    sync::rcu,
     types::Opaque, //
 };
 
@@ -85,9 +84,14 @@ struct Wired {
     qp: *mut bindings::ib_qp,
     post_send: Option<PostSend>,
     post_recv: Option<PostRecv>,
-    max_tx_sge: u32,
-    max_rx_sge: u32,
-    max_read_sge: u32,
+    max_tx_sge: u16,
+    max_rx_sge: u16,
+    max_read_sge: u16,
+}
+
+/// A number of elements, kept in few bits.
+fn sge(limit: u32) -> u16 {
+    u16::try_from(limit).unwrap_or(u16::MAX)
 }
 
 /// What [`Hot::open`] is told.
@@ -111,13 +115,15 @@ pub(crate) struct Limits {
 #[repr(C, align(64))]
 pub(crate) struct Hot {
     public: Opaque<bindings::kfi_ep>,
-    state: Atomic<u32>,
+    state: AtomicU32,
     caps: UnsafeCell<u32>,
     wired: UnsafeCell<Wired>,
-    id: Atomic<*mut bindings::rdma_cm_id>,
 }
 
-const _: () = assert!(offset_of!(Hot, public) == 0);
+const _: () = {
+    assert!(offset_of!(Hot, public) == 0);
+    assert!(size_of::<Hot>() == 64);
+};
 
 // SAFETY: The public part is the consumer's and kfi.ko's; the rest follows the type invariants.
 unsafe impl Send for Hot {}
@@ -129,7 +135,7 @@ impl Hot {
     pub(crate) fn new() -> Self {
         Self {
             public: Opaque::zeroed(),
-            state: Atomic::new(DataState::Unopened as u32),
+            state: AtomicU32::new(DataState::Unopened as u32),
             caps: UnsafeCell::new(0),
             wired: UnsafeCell::new(Wired {
                 qp: ptr::null_mut(),
@@ -139,7 +145,6 @@ impl Hot {
                 max_rx_sge: 0,
                 max_read_sge: 0,
             }),
-            id: Atomic::new(ptr::null_mut()),
         }
     }
 
@@ -165,23 +170,13 @@ impl Hot {
     /// Elements in an operation.
     #[inline(always)]
     pub(super) fn max_tx_sge(&self) -> u32 {
-        self.wired().max_tx_sge
+        self.wired().max_tx_sge.into()
     }
 
     /// Elements in a read.
     #[inline(always)]
     pub(super) fn max_read_sge(&self) -> u32 {
-        self.wired().max_read_sge
-    }
-
-    /// The rdma_cm identifier of an open endpoint, for events of its queue pair; null before.
-    pub(super) fn cm_id(&self) -> *mut bindings::rdma_cm_id {
-        self.id.load(Acquire)
-    }
-
-    /// Sets the identifier, before the queue pair is created.
-    pub(super) fn set_cm_id(&self, id: *mut bindings::rdma_cm_id) {
-        self.id.store(id, Release);
+        self.wired().max_read_sge.into()
     }
 
     /// Gives a chain to the device.
@@ -214,7 +209,12 @@ impl Hot {
     pub(super) unsafe fn open(&self, qp: *mut bindings::ib_qp, limits: &Limits) -> Result {
         if self
             .state
-            .cmpxchg(DataState::Unopened as u32, DataState::OPENING, Full)
+            .compare_exchange(
+                DataState::Unopened as u32,
+                DataState::OPENING,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            )
             .is_err()
         {
             return Err(match self.refusal() {
@@ -232,15 +232,18 @@ impl Hot {
                 qp,
                 post_send: ops.post_send,
                 post_recv: ops.post_recv,
-                max_tx_sge: limits.max_tx_sge,
-                max_rx_sge: limits.max_rx_sge,
-                max_read_sge: limits.max_read_sge,
+                max_tx_sge: sge(limits.max_tx_sge),
+                max_rx_sge: sge(limits.max_rx_sge),
+                max_read_sge: sge(limits.max_read_sge),
             };
         }
         // Teardown may have come meanwhile; then this changes nothing.
-        let _ = self
-            .state
-            .cmpxchg(DataState::OPENING, DataState::Open as u32, Full);
+        let _ = self.state.compare_exchange(
+            DataState::OPENING,
+            DataState::Open as u32,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
         Ok(())
     }
 
@@ -258,9 +261,12 @@ impl Hot {
 
     /// Moves on to `next` and returns whether this call did it. Never moves back.
     pub(crate) fn advance(&self, next: DataState) -> bool {
-        let mut old = self.state.load(Acquire);
+        let mut old = self.state.load(Ordering::Acquire);
         while next.may_follow(old) {
-            match self.state.cmpxchg(old, next as u32, Full) {
+            match self
+                .state
+                .compare_exchange(old, next as u32, Ordering::SeqCst, Ordering::SeqCst)
+            {
                 Ok(_) => return true,
                 Err(now) => old = now,
             }
@@ -270,13 +276,13 @@ impl Hot {
 
     /// Whether it is connected.
     pub(super) fn is_active(&self) -> bool {
-        self.state.load(Relaxed) == DataState::Active as u32
+        self.state.load(Ordering::Relaxed) == DataState::Active as u32
     }
 
     /// The error of a call that the state does not allow.
     #[cold]
     pub(crate) fn refusal(&self) -> Error {
-        match self.state.load(Relaxed) {
+        match self.state.load(Ordering::Relaxed) {
             s if s == DataState::Gone as u32 => ENODEV,
             s if s == DataState::Shut as u32 => ESHUTDOWN.err(),
             _ => ENOTCONN.err(),
@@ -290,7 +296,7 @@ impl Hot {
 
     /// The queue pair behind a public endpoint; null when it is not open.
     pub(super) fn qp(&self) -> *mut bindings::ib_qp {
-        if self.state.load(Acquire) >= DataState::Open as u32 {
+        if self.state.load(Ordering::Acquire) >= DataState::Open as u32 {
             self.wired().qp
         } else {
             ptr::null_mut()
@@ -312,7 +318,7 @@ pub(super) unsafe extern "C" fn ep_post(
     let hot = unsafe { &*ep.cast_const().cast::<Hot>() };
     let rcu = rcu::read_lock();
     // Pairs with the release in `open()`; the queue pair is kept by RCU.
-    if hot.state.load(Acquire) < DataState::Active as u32 {
+    if hot.state.load(Ordering::Acquire) < DataState::Active as u32 {
         rcu.unlock();
         // SAFETY: By the function's contract.
         return unsafe { refuse(hot, first, bad) };
@@ -336,7 +342,7 @@ pub(super) unsafe extern "C" fn ep_recv(
     // SAFETY: By the function's contract. CAST: the public part is at the head.
     let hot = unsafe { &*ep.cast_const().cast::<Hot>() };
     let rcu = rcu::read_lock();
-    if hot.state.load(Acquire) < DataState::Open as u32 {
+    if hot.state.load(Ordering::Acquire) < DataState::Open as u32 {
         rcu.unlock();
         // SAFETY: By the function's contract.
         return unsafe { refuse(hot, first, bad) };
@@ -396,7 +402,7 @@ unsafe fn recv(
         post::recv(
             ep,
             comp::rx_done,
-            wired.max_rx_sge,
+            wired.max_rx_sge.into(),
             first,
             bad,
             |wr, bad_wr| post_recv(wired.qp, wr, bad_wr),

@@ -15,16 +15,14 @@ use crate::{
     verbs::mr::Mr, //
 };
 use core::mem::offset_of;
+// The kernel's atomics are calls out of line, which the data path does not want for a load.
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Release, //
-        },
-        rcu, //
-    },
+    sync::rcu,
     types::Opaque, //
 };
 
@@ -37,7 +35,7 @@ use kernel::{
 pub(crate) struct MrHead {
     public: Opaque<bindings::kfi_mr>,
     native: *mut bindings::ib_mr,
-    alive: Atomic<u32>,
+    alive: AtomicU32,
 }
 
 const _: () = assert!(offset_of!(MrHead, public) == 0);
@@ -71,13 +69,13 @@ impl MrHead {
                 ..Default::default()
             }),
             native,
-            alive: Atomic::new(1),
+            alive: AtomicU32::new(1),
         }
     }
 
     /// Ends the data path's use. RCU readers that have begun may go on.
     pub(crate) fn kill(&self) {
-        self.alive.store(0, Release);
+        self.alive.store(0, Ordering::Release);
     }
 
     /// The verbs region behind a public one; `ENODEV` when the device has gone.
@@ -96,7 +94,7 @@ impl MrHead {
         }
         // SAFETY: Only regions of this provider have this table. CAST: the public part is at the head.
         let head = unsafe { &*mr.cast_const().cast::<MrHead>() };
-        if head.alive.load(Acquire) == 0 {
+        if head.alive.load(Ordering::Acquire) == 0 {
             return Err(ENODEV.to_errno());
         }
         Ok(head.native)

@@ -236,6 +236,12 @@ unsafe fn translate(
                 if u32::from(nsge) > hot.max_read_sge() {
                     return Err(EINVAL.to_errno());
                 }
+                // iWARP cannot fence a read.
+                if u32::from(flags) & bindings::KFI_OP_FENCE != 0
+                    && hot.caps() & bindings::KFI_CAP_READ_NEEDS_RKEY != 0
+                {
+                    return Err(EOPNOTSUPP.to_errno());
+                }
                 (*wr).remote_addr = (*op).raddr;
                 (*wr).rkey = (*op).rkey;
             }

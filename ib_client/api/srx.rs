@@ -20,16 +20,14 @@ use core::{
     mem::offset_of,
     ptr, //
 };
+// The kernel's atomics are calls out of line, which the data path does not want for a load.
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Release, //
-        },
-        rcu, //
-    },
+    sync::rcu,
     types::Opaque, //
 };
 
@@ -43,7 +41,7 @@ pub(crate) struct SrxHead {
     public: Opaque<bindings::kfi_srx>,
     native: *mut bindings::ib_srq,
     max_sge: u32,
-    alive: Atomic<u32>,
+    alive: AtomicU32,
 }
 
 const _: () = assert!(offset_of!(SrxHead, public) == 0);
@@ -65,13 +63,13 @@ impl SrxHead {
             public: Opaque::new(public),
             native: srq.as_raw(),
             max_sge,
-            alive: Atomic::new(1),
+            alive: AtomicU32::new(1),
         }
     }
 
     /// Ends posting. RCU readers that have begun may go on.
     pub(crate) fn kill(&self) {
-        self.alive.store(0, Release);
+        self.alive.store(0, Ordering::Release);
     }
 }
 
@@ -86,7 +84,7 @@ unsafe extern "C" fn recv(
     // SAFETY: By the function's contract. CAST: the public part is at the head.
     let head = unsafe { &*srx.cast_const().cast::<SrxHead>() };
     let rcu = rcu::read_lock();
-    if head.alive.load(Acquire) == 0 {
+    if head.alive.load(Ordering::Acquire) == 0 {
         rcu.unlock();
         if !bad.is_null() {
             // SAFETY: By the function's contract.

@@ -100,16 +100,11 @@ impl Conn {
         )?;
         let conn = Self::new(Side::Passive, Phase::Request, info)?;
         let id = request.adopt(conn.clone())?;
-        let addrs = Addrs {
-            local: id.local_addr(),
-            peer: id.peer_addr(),
-        };
-        conn.info.set_addrs(&addrs);
+        conn.info.set_addrs(&Addrs::of(&id));
         {
             let mut inner = conn.inner.lock();
             inner.ird = granted.responder_resources;
             inner.ord = granted.initiator_depth;
-            inner.addrs = Some(addrs);
             inner.id = Some(id);
         }
         let bound = conn.bind(home, guard).and_then(|()| conn.info.announce());

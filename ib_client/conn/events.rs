@@ -8,7 +8,6 @@
 
 use super::{
     teardown::Cause,
-    Addrs,
     Conn,
     Phase,
     Side, //
@@ -115,13 +114,6 @@ impl Conn {
                 } else {
                     (granted.responder_resources, granted.initiator_depth)
                 };
-            }
-            if let Some(id) = &inner.id {
-                // iWARP knows the local port only now.
-                inner.addrs = Some(Addrs {
-                    local: id.local_addr(),
-                    peer: id.peer_addr(),
-                });
             }
             (inner.event, inner.ird, inner.ord)
         };

@@ -140,10 +140,7 @@ impl Conn {
         let (Some(resolve), Some(id)) = (resolve, id) else {
             return;
         };
-        let addrs = Addrs {
-            local: id.local_addr(),
-            peer: id.peer_addr(),
-        };
+        let addrs = Addrs::of(&id);
         // Teardown, if it was asked for meanwhile, waits for this handler before it drops its own reference.
         drop(id);
         self.info.set_addrs(&addrs);
@@ -152,7 +149,6 @@ impl Conn {
             if inner.cause.is_some() {
                 return;
             }
-            inner.addrs = Some(addrs);
             inner.phase = Phase::Resolved;
         }
         self.in_callback(|| resolve.call(&self.info, 0));
