@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 set +e +u
 
 ktap_print_header
-ktap_set_plan 11
+ktap_set_plan 12
 mapfile -t rust < <(source_files '*.rs')
 mapfile -t c < <(source_files '*.c' '*.h')
 mapfile -t shell < <(source_files '*' | while read -r f; do
@@ -49,6 +49,15 @@ kbuild()
 	grep -E -A1 '(warning|error|WARNING): ' "$log" | grep -vE '^--|warnings? emitted'
 }
 clippy() { kbuild clippy CLIPPY=1; }
+# The patches: each of them, and each step of a series that has a module.
+patches()
+{
+	local d
+
+	for d in patches/*/module; do
+		scripts/series check "$(dirname "$d")" 2> /tmp/patches.out || cat /tmp/patches.out
+	done
+}
 sparse() { kbuild sparse C=2 W=1 CHECK=$KFI_IN_TOP/scripts/sparse; }
 
 ktap_test "SPDX line in each source file" silent spdx
@@ -56,6 +65,7 @@ ktap_test "rustfmt" silent rustfmt --edition 2021 --check --config-path .rustfmt
 ktap_test "clippy with the kernel's lints" silent clippy
 ktap_test "checkpatch --strict" silent checkpatch
 ktap_test "sparse, and gcc with W=1" silent sparse
+ktap_test "patches: checkpatch --strict, sparse, gcc with W=1" silent patches
 ktap_test "kernel-doc of the public headers" silent kernel_doc
 if command -v shellcheck > /dev/null; then
 	ktap_test "shellcheck" silent shellcheck -x --severity=warning "${shell[@]}"
