@@ -73,7 +73,7 @@ struct Verbs {
 
 impl kernel::Module for Verbs {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        api::import::init();
+        api::import::ep::init();
         let teardown = api::sys::TeardownQueue::new()?;
         let client = verbs::client::Registration::new()?;
         Ok(Verbs {

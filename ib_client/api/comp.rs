@@ -256,7 +256,7 @@ pub(super) unsafe extern "C" fn raw_srq_done(_cq: *mut bindings::ib_cq, wc: *mut
     // SAFETY: by the function's contract; `wc->qp` is set for failed completions too.
     unsafe {
         let ctx = ctx_of(wc);
-        let ep = import::ep_of_qp((*wc).qp);
+        let ep = import::ep::ep_of_qp((*wc).qp);
         (*ctx).ep = ep;
         deliver(ctx, ep, wc, Op::Any);
     }
