@@ -6,6 +6,7 @@
 //! One connection under load and its listener stay open for the removal of the devices, or of the
 //! module.
 
+use core::borrow::Borrow;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -90,8 +91,13 @@ const PORT: u16 = 7471;
 const REGION: usize = 65536;
 const PINGS: u32 = 1000;
 
+/// The value of a parameter, which is lent or given, depending on the kernel.
+fn number(value: impl Borrow<u32>) -> u32 {
+    *value.borrow()
+}
+
 pub(crate) fn poll_context() -> PollContext {
-    match *module_parameters::poll.value() {
+    match number(module_parameters::poll.value()) {
         0 => PollContext::Softirq,
         _ => PollContext::Workqueue,
     }
@@ -192,7 +198,7 @@ fn transfer(conn: &Conn, mem: KVec<u8>, remote: Remote, way: rw::Way, byte: u8) 
 
 fn listen(listener: &Arc<Listener>) -> Result<Arc<CmId>> {
     let id = CmId::new(Net::init(), listener.clone(), CALLER)?;
-    id.bind(&address(*module_parameters::dst.value(), PORT))?;
+    id.bind(&address(number(module_parameters::dst.value()), PORT))?;
     id.listen(8)?;
     Ok(id)
 }
@@ -203,8 +209,8 @@ fn address(ip: u32, port: u16) -> SockAddr {
 
 fn connect() -> Result<Arc<Conn>> {
     Conn::connect(
-        &address(*module_parameters::src.value(), 0),
-        &address(*module_parameters::dst.value(), PORT),
+        &address(number(module_parameters::src.value()), 0),
+        &address(number(module_parameters::dst.value()), PORT),
     )
 }
 
