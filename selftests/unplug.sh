@@ -29,7 +29,7 @@ client_start()
 client_end()
 {
 	[ "$1" = alone ] || echo 1 > $PERF/client/abort
-	wait_until ended || return
+	wait_until ended || { cat "/proc/$client/stack"; echo w > /proc/sysrq-trigger; return 1; }
 	cat $PERF/client/result > /tmp/perf.result
 	rmdir $PERF/client
 }
@@ -49,8 +49,8 @@ load()
 {
 	client_start 4 conns=4 loop=rate size=4096 depth=32 iterations=1000000000 || return
 	del "$DEV1" && client_end alone && counted || return
-	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value nodev)" -gt 0 ] ||
-		{ echo "the client has not heard of it:"; cat /tmp/perf.result; return 1; }
+	# It closes its connections at the first completion with -ECANCELED, mostly before it can hear of the device.
+	[ "$(perf_value error)" -lt 0 ] || { echo "the client has not noticed:"; cat /tmp/perf.result; return 1; }
 	port_up 1
 }
 load_server()
