@@ -68,8 +68,11 @@ impl<X: Transport> Session<X> {
         params: &Params,
         stats: &Arc<Stats>,
         histogram: &Option<Arc<Histogram>>,
+        abort: &Abort,
     ) -> Result<Self> {
         let flow = Flow::new(params, Role::Client, stats.clone(), histogram.clone())?;
+        // A peer that does not answer keeps it waiting for a minute.
+        abort.watch(&flow)?;
         let conn = X::open(handle, params, &flow).inspect_err(|e| flow.ended(*e))?;
         let session = Self::new(conn, flow);
         let (flow, conn) = (session.flow(), &session.conn);
@@ -201,15 +204,14 @@ fn cycle<X: Transport>(
     let mut first = Ok(());
     for _ in 0..params.conns {
         abort.check()?;
-        match Session::<X>::connect(handle, params, &outcome.stats, &outcome.histogram) {
+        match Session::<X>::connect(handle, params, &outcome.stats, &outcome.histogram, abort) {
             Ok(session) => sessions.push(session, GFP_KERNEL)?,
             Err(e) => first = first.and(Err(e)),
         }
     }
     for session in &sessions {
         let flow = session.flow();
-        let started = abort.watch(flow).and_then(|()| flow.start(&session.conn));
-        if let Err(e) = started {
+        if let Err(e) = flow.start(&session.conn) {
             flow.stop(e);
         }
     }
