@@ -50,6 +50,8 @@ pub mod cq;
 pub mod device;
 #[path = "verbs/dma.rs"]
 pub mod dma;
+#[path = "verbs/drain.rs"]
+mod drain;
 #[path = "verbs/errno.rs"]
 mod errno;
 #[path = "verbs/gate.rs"]

@@ -74,6 +74,8 @@ unsafe fn failure(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op:
         // Software devices report what they were working at when the queue pair left the ready state as a failed operation.
         // SAFETY: By the function's contract. CAST: the public part is at the head.
         _ if !unsafe { &*ep.cast_const().cast::<Hot>() }.is_active() => ECANCELED.to_errno(),
+        // What rxe says of a receive that is too short for the message.
+        Op::Rx => EMSGSIZE.to_errno(),
         _ => errno(status),
     }
 }

@@ -8,6 +8,7 @@ use super::{
     cm::CmId,
     cq::Cq,
     device::Device,
+    drain,
     errno,
     pd::Pd,
     srq::Srq,
@@ -376,16 +377,18 @@ impl Qp {
     /// [`super::cq::PollContext::Direct`] queue this handles completions itself. Context: process,
     /// sleeps; not from a completion handler.
     pub fn drain(&self) {
-        might_sleep();
-        // SAFETY: By the type invariant the queue pair is there, and there is room for the work
-        // requests of the drain.
-        unsafe { bindings::ib_drain_qp(self.as_raw()) };
+        self.drain_sq();
+        self.drain_rq();
     }
 
     /// As [`Qp::drain`], for the send queue only.
     pub fn drain_sq(&self) {
         might_sleep();
-        // SAFETY: As in `drain()`.
+        if self.set_error().is_ok() {
+            drain::empty_sq(self);
+        }
+        // SAFETY: By the type invariant the queue pair is there, and there is room for the mark of the
+        // drain.
         unsafe { bindings::ib_drain_sq(self.as_raw()) };
     }
 
@@ -393,7 +396,10 @@ impl Qp {
     pub fn drain_rq(&self) {
         might_sleep();
         if self.srq.is_none() {
-            // SAFETY: As in `drain()`.
+            if self.set_error().is_ok() {
+                drain::empty_rq(self);
+            }
+            // SAFETY: As in `drain_sq()`.
             unsafe { bindings::ib_drain_rq(self.as_raw()) };
         }
     }
