@@ -951,7 +951,8 @@ void kfi_ep_close(struct kfi_ep *ep);
  *
  * Context: Process.
  * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a connect request, or it has
- * been connected before; -EMSGSIZE too much private data; -ENODEV; -ENOMEM. After an error no event follows.
+ * been connected before; -EMSGSIZE too much private data; -ECONNREFUSED, -EHOSTUNREACH or -ETIMEDOUT where the provider
+ * knows the outcome at once; -ENODEV; -ENOMEM. After an error no event follows.
  */
 int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
 

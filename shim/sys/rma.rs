@@ -51,6 +51,21 @@ impl Transfer {
         if sg.is_null() {
             return Err(EINVAL);
         }
+        // Providers skip the offset without looking for the end of the list.
+        let (mut element, mut skip) = (sg, offset);
+        for left in (0..nents).rev() {
+            // SAFETY: The caller promises `nents` elements, of which this is one.
+            let length = unsafe { (*element).length };
+            if skip < length {
+                break;
+            }
+            if left == 0 {
+                return Err(EINVAL);
+            }
+            skip -= length;
+            // SAFETY: As above; it is not the last one.
+            element = unsafe { bindings::sg_next(element) };
+        }
         Ok(Self {
             sg,
             nents,
