@@ -212,7 +212,7 @@ impl<X: Transport> Flow<X> {
     fn lanes(&self) -> usize {
         let depth = self.params.depth as usize;
         if self.params.what == Loop::Write && self.params.verify {
-            depth.min((REGION_MAX / self.size()).max(1))
+            depth.min(REGION_MAX.checked_div(self.size()).unwrap_or(1).max(1))
         } else {
             depth
         }
@@ -618,7 +618,7 @@ impl<X: Transport> Flow<X> {
                 self.stats.ops.add(1);
                 self.stats.bytes.add(len as u64);
                 self.recv(post, req);
-                self.unacked.store(self.unacked.load(Relaxed) + 1, Relaxed);
+                self.unacked.store(self.unacked.load(Relaxed).wrapping_add(1), Relaxed);
                 self.acknowledge(post);
             }
             (Loop::Rate, Role::Client) => {

@@ -297,8 +297,10 @@ impl Transport for Kfi {
         let mut pages = Pages::new(len, false)?;
         let mut bytes = VVec::from_elem(0u8, unit, GFP_KERNEL)?;
         fill(&mut bytes);
-        for at in (0..len).step_by(unit) {
+        let mut at = 0;
+        while at < len && unit > 0 {
             pages.copy_from(at, &bytes)?;
+            at += unit;
         }
         let region = conn.region(
             pages,

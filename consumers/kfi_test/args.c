@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kfi_test: arguments that are refused, without a connection. */
+#define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
+
+#include <linux/inet.h>
+#include <net/net_namespace.h>
+#include "kfi_test.h"
+
+static void never_resolved(struct kfi_info *info, int status, void *priv)
+{
+	complete(priv);
+}
+
+static void no_pep_event(struct kfi_pep *pep, const struct kfi_event *event)
+{
+	if (event->type == KFI_EVENT_CONNREQ)
+		kfi_info_put(event->info);
+}
+
+static int resolve_errno(const struct kfi_resolve_attr *attr)
+{
+	struct kfi_info *info = kfi_resolve(attr);
+
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	kfi_info_put(info);
+	return 0;
+}
+
+static struct kfi_resolve_attr resolve_attr(struct completion *done)
+{
+	init_completion(done);
+	return (struct kfi_resolve_attr){
+		.net = &init_net,
+		.dst = (struct sockaddr *)&kfi_test_addr,
+		.tos = -1,
+		.provider = kfi_test_provider,
+		.done = never_resolved,
+		.priv = done,
+	};
+}
+
+static int resolve_flags(void)
+{
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+
+	attr.flags = 1;
+	return kfi_expect(resolve_errno(&attr), -EOPNOTSUPP) ? 0 : -EBADMSG;
+}
+
+static int resolve_pointers(void)
+{
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+	bool ok;
+
+	attr.dst = NULL;
+	ok = kfi_expect(resolve_errno(&attr), -EINVAL);
+	attr = resolve_attr(&done);
+	attr.done = NULL;
+	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
+	attr = resolve_attr(&done);
+	attr.net = NULL;
+	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int resolve_family(void)
+{
+	struct sockaddr_storage other = { .ss_family = AF_UNIX };
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+	struct sockaddr_storage no_port = kfi_test_addr;
+	bool ok;
+
+	attr.dst = (struct sockaddr *)&other;
+	ok = kfi_expect(resolve_errno(&attr), -EAFNOSUPPORT);
+	/* The port is in the same place in both families. */
+	((struct sockaddr_in *)&no_port)->sin_port = 0;
+	attr.dst = (struct sockaddr *)&no_port;
+	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int resolve_provider(void)
+{
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+
+	attr.provider = "no such provider";
+	return kfi_expect(resolve_errno(&attr), -ENODEV) ? 0 : -EBADMSG;
+}
+
+struct outcome {
+	struct completion	done;
+	int			status;
+};
+
+static void outcome_resolved(struct kfi_info *info, int status, void *priv)
+{
+	struct outcome *out = priv;
+
+	out->status = status;
+	complete(&out->done);
+}
+
+static int resolve_no_device(void)
+{
+	struct completion unused;
+	struct kfi_resolve_attr attr = resolve_attr(&unused);
+	struct sockaddr_storage dst = { };
+	struct outcome out = { };
+	struct kfi_info *info;
+	int status;
+
+	/* A documentation address: no route leads there through an RDMA device. */
+	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &dst);
+	attr.dst = (struct sockaddr *)&dst;
+	attr.done = outcome_resolved;
+	attr.priv = &out;
+	init_completion(&out.done);
+	info = kfi_resolve(&attr);
+	if (IS_ERR(info)) {
+		status = PTR_ERR(info);
+	} else {
+		wait_for_completion(&out.done);
+		status = out.status;
+		kfi_info_put(info);
+	}
+	if (status == -EHOSTUNREACH || status == -ENODEV)
+		return 0;
+	kfi_say("the outcome is %d", status);
+	return -EBADMSG;
+}
+
+static int resolve_cancel(void)
+{
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+	struct kfi_info *info = kfi_resolve(&attr);
+	bool came;
+
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	kfi_info_put(info);
+	/* Whatever was to come has come by now. */
+	came = try_wait_for_completion(&done);
+	if (!came && wait_for_completion_timeout(&done, HZ / 5)) {
+		kfi_say("the callback came after kfi_info_put()");
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int listen_errno(struct kfi_pep_attr *attr)
+{
+	struct kfi_pep *pep = kfi_pep_open(attr);
+
+	if (IS_ERR(pep))
+		return PTR_ERR(pep);
+	kfi_pep_close(pep);
+	return 0;
+}
+
+static struct kfi_pep_attr pep_attr(void)
+{
+	return (struct kfi_pep_attr){
+		.net = &init_net,
+		.addr = (struct sockaddr *)&kfi_test_addr,
+		.backlog = 8,
+		.provider = kfi_test_provider,
+		.event = no_pep_event,
+	};
+}
+
+static int listen_arguments(void)
+{
+	struct sockaddr_storage other = { .ss_family = AF_UNIX };
+	struct kfi_pep_attr attr = pep_attr();
+	bool ok;
+
+	attr.flags = 1;
+	ok = kfi_expect(listen_errno(&attr), -EOPNOTSUPP);
+	attr = pep_attr();
+	attr.addr = NULL;
+	ok &= kfi_expect(listen_errno(&attr), -EINVAL);
+	attr = pep_attr();
+	attr.event = NULL;
+	ok &= kfi_expect(listen_errno(&attr), -EINVAL);
+	attr = pep_attr();
+	attr.backlog = -1;
+	ok &= kfi_expect(listen_errno(&attr), -EINVAL);
+	attr = pep_attr();
+	attr.addr = (struct sockaddr *)&other;
+	ok &= kfi_expect(listen_errno(&attr), -EAFNOSUPPORT);
+	attr = pep_attr();
+	attr.provider = "no such provider";
+	ok &= kfi_expect(listen_errno(&attr), -ENODEV);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int listen_in_use(void)
+{
+	struct kfi_pep_attr attr = pep_attr();
+	struct kfi_pep *pep = kfi_pep_open(&attr);
+	bool ok;
+
+	if (IS_ERR(pep))
+		return PTR_ERR(pep);
+	ok = kfi_expect(listen_errno(&attr), -EADDRINUSE);
+	kfi_pep_close(pep);
+	/* And it is free again. */
+	ok &= kfi_expect(listen_errno(&attr), 0);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int listen_no_device(void)
+{
+	struct kfi_pep_attr attr = pep_attr();
+	struct sockaddr_storage addr = { };
+	int status;
+
+	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &addr);
+	attr.addr = (struct sockaddr *)&addr;
+	status = listen_errno(&attr);
+	if (status == -EADDRNOTAVAIL || status == -ENODEV)
+		return 0;
+	kfi_say("the outcome is %d", status);
+	return -EBADMSG;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Objects of a domain                                                                             */
+
+static int with_domain(int (*run)(struct kfi_domain *domain))
+{
+	struct kfi_domain *domain = kfi_domain_open(kfi_test_device, 0);
+	int ret;
+
+	if (IS_ERR(domain))
+		return PTR_ERR(domain);
+	ret = run(domain);
+	kfi_domain_put(domain);
+	return ret;
+}
+
+static int domain_arguments(void)
+{
+	bool ok = kfi_expect(PTR_ERR(kfi_domain_open(NULL, 0)), -EINVAL);
+
+	ok &= kfi_expect(PTR_ERR(kfi_domain_open(kfi_test_device, 1)), -EOPNOTSUPP);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int cq_errno(struct kfi_cq *cq)
+{
+	if (IS_ERR(cq))
+		return PTR_ERR(cq);
+	kfi_cq_free(cq);
+	return 0;
+}
+
+static int cq_in(struct kfi_domain *domain)
+{
+	u32 max = kfi_test_device->attr.max_cqe;
+	bool ok = kfi_expect(cq_errno(kfi_cq_alloc(domain, NULL, 0, -1, KFI_POLL_SOFTIRQ)), -EINVAL);
+
+	ok &= kfi_expect(cq_errno(kfi_cq_alloc(domain, NULL, max + 1, -1, KFI_POLL_SOFTIRQ)), -EINVAL);
+	ok &= kfi_expect(cq_errno(kfi_cq_alloc(domain, NULL, 8, -2, KFI_POLL_SOFTIRQ)), -EINVAL);
+	ok &= kfi_expect(cq_errno(kfi_cq_alloc(domain, NULL, 8, -1, KFI_POLL_DIRECT + 1)), -EINVAL);
+	ok &= kfi_expect(cq_errno(kfi_cq_alloc(domain, NULL, 8, 12345, KFI_POLL_SOFTIRQ)), 0);
+	ok &= kfi_expect(cq_errno(kfi_cq_pool_get(domain, 8, -1, KFI_POLL_DIRECT)), -EINVAL);
+	ok &= kfi_expect(cq_errno(kfi_cq_pool_get(domain, 0, -1, KFI_POLL_SOFTIRQ)), -EINVAL);
+	ok &= kfi_expect(cq_errno(kfi_cq_pool_get(domain, 8, -1, KFI_POLL_SOFTIRQ)), 0);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int cq_arguments(void)
+{
+	return with_domain(cq_in);
+}
+
+static int cq_poll_in(struct kfi_domain *domain)
+{
+	struct kfi_cq *cq = kfi_cq_alloc(domain, NULL, 8, -1, KFI_POLL_SOFTIRQ);
+	bool ok;
+
+	if (IS_ERR(cq))
+		return PTR_ERR(cq);
+	ok = kfi_expect(kfi_cq_poll(cq, 1), -EINVAL);
+	kfi_cq_free(cq);
+	cq = kfi_cq_alloc(domain, NULL, 8, -1, KFI_POLL_DIRECT);
+	if (IS_ERR(cq))
+		return PTR_ERR(cq);
+	ok &= kfi_expect(kfi_cq_poll(cq, -1), 0);
+	kfi_cq_free(cq);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int cq_poll(void)
+{
+	return with_domain(cq_poll_in);
+}
+
+static int mr_errno(struct kfi_mr *mr)
+{
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	kfi_mr_free(mr);
+	return 0;
+}
+
+static int mr_in(struct kfi_domain *domain)
+{
+	u32 max = kfi_test_device->attr.max_mr_pages;
+	int gaps = kfi_test_caps & KFI_CAP_SG_GAPS ? 0 : -EOPNOTSUPP;
+	bool ok = kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, 0)), -EINVAL);
+
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, max + 1)), -EINVAL);
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_SG_GAPS + 1, 1)), -EINVAL);
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_SG_GAPS, 1)), gaps);
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, max)), 0);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int mr_arguments(void)
+{
+	return with_domain(mr_in);
+}
+
+static int mr_pool_in(struct kfi_domain *domain)
+{
+	struct kfi_mr_pool pool;
+	struct kfi_mr *mr[3];
+	bool ok;
+	int ret;
+
+	ok = kfi_expect(kfi_mr_pool_init(&pool, domain, 0, KFI_MR_MEM_REG, 4), -EINVAL);
+	ret = kfi_mr_pool_init(&pool, domain, 2, KFI_MR_MEM_REG, 4);
+	if (ret)
+		return ret;
+	mr[0] = kfi_mr_pool_get(&pool);
+	mr[1] = kfi_mr_pool_get(&pool);
+	mr[2] = kfi_mr_pool_get(&pool);
+	ok &= kfi_expect(mr[0] && mr[1] && mr[0] != mr[1], true);
+	ok &= kfi_expect(!mr[2], true);
+	if (mr[0])
+		kfi_mr_pool_put(&pool, mr[0]);
+	ok &= kfi_expect(kfi_mr_pool_get(&pool) == mr[0], true);
+	/* All of them are out; they are freed nevertheless. */
+	kfi_mr_pool_destroy(&pool);
+	kfi_mr_pool_destroy(&pool);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int mr_pool(void)
+{
+	return with_domain(mr_pool_in);
+}
+
+static int srx_errno(struct kfi_srx *srx)
+{
+	if (IS_ERR(srx))
+		return PTR_ERR(srx);
+	kfi_srx_free(srx);
+	return 0;
+}
+
+static int srx_in(struct kfi_domain *domain)
+{
+	const struct kfi_device_attr *attr = &kfi_test_device->attr;
+	bool ok = kfi_expect(srx_errno(kfi_srx_alloc(domain, 0, 1)), -EINVAL);
+
+	ok &= kfi_expect(srx_errno(kfi_srx_alloc(domain, attr->max_srx_wr + 1, 1)), -EINVAL);
+	ok &= kfi_expect(srx_errno(kfi_srx_alloc(domain, 8, attr->max_rx_sge + 1)), -EINVAL);
+	ok &= kfi_expect(srx_errno(kfi_srx_alloc(domain, 8, 1)), 0);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int srx_arguments(void)
+{
+	return with_domain(srx_in);
+}
+
+static int dma_in(struct kfi_domain *domain)
+{
+	struct scatterlist sg;
+	bool ok = kfi_expect(kfi_dma_map_sg(domain, NULL, 1, DMA_TO_DEVICE), -EINVAL);
+	u8 *va = kmalloc(64, GFP_KERNEL);
+
+	if (!va)
+		return -ENOMEM;
+	sg_init_one(&sg, va, 64);
+	ok &= kfi_expect(kfi_dma_map_sg(domain, &sg, 0, DMA_TO_DEVICE), -EINVAL);
+	ok &= kfi_expect(kfi_dma_map_sg(domain, &sg, 1, DMA_TO_DEVICE), 1);
+	kfi_dma_unmap_sg(domain, &sg, 1, DMA_TO_DEVICE);
+	kfree(va);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int dma_arguments(void)
+{
+	return with_domain(dma_in);
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Clients                                                                                         */
+
+static int client_seen, client_gone;
+
+static int client_add(struct kfi_client *client, struct kfi_device *device)
+{
+	client_seen += device == kfi_test_device;
+	return 0;
+}
+
+static void client_remove(struct kfi_client *client, struct kfi_device *device)
+{
+	client_gone += device == kfi_test_device;
+}
+
+static int clients(void)
+{
+	struct kfi_client client = { .name = "kfi_test", .add = client_add };
+	bool ok = kfi_expect(kfi_client_register(&client), -EINVAL);
+	int ret;
+
+	client_seen = 0;
+	client_gone = 0;
+	client.remove = client_remove;
+	ret = kfi_client_register(&client);
+	if (ret)
+		return ret;
+	ok &= kfi_expect(client_seen, 1);
+	ok &= kfi_expect(kfi_client_register(&client), -EEXIST);
+	kfi_client_unregister(&client);
+	ok &= kfi_expect(client_gone, 1);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int null_arguments(void)
+{
+	kfi_domain_put(NULL);
+	kfi_cq_free(NULL);
+	kfi_mr_free(ERR_PTR(-ENOMEM));
+	kfi_srx_free(NULL);
+	kfi_info_put(NULL);
+	kfi_ep_close(ERR_PTR(-ENOMEM));
+	kfi_pep_close(NULL);
+	return kfi_expect(strlen(kfi_strerror(-ECANCELED)) > 0 && strlen(kfi_strerror(-12345)) > 0, true) ? 0 :
+	       -EBADMSG;
+}
+
+const struct kfi_case kfi_args_cases[] = {
+	{ "resolve: unknown flag", resolve_flags },
+	{ "resolve: missing pointers", resolve_pointers },
+	{ "resolve: address family and port", resolve_family },
+	{ "resolve: unknown provider", resolve_provider },
+	{ "resolve: address with no device", resolve_no_device },
+	{ "resolve: no callback after the put", resolve_cancel },
+	{ "listen: arguments", listen_arguments },
+	{ "listen: port in use", listen_in_use },
+	{ "listen: address with no device", listen_no_device },
+	{ "domain: arguments", domain_arguments },
+	{ "cq: arguments", cq_arguments },
+	{ "cq: poll of a queue that is not direct", cq_poll },
+	{ "mr: arguments", mr_arguments, KFI_CAP_MR },
+	{ "mr: pool", mr_pool, KFI_CAP_MR },
+	{ "srx: arguments", srx_arguments, KFI_CAP_SRX },
+	{ "dma: arguments", dma_arguments },
+	{ "client: hears of the device, and is registered once", clients },
+	{ "ends: NULL and ERR_PTR are ignored", null_arguments },
+	KFI_CASES_END
+};

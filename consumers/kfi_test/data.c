@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kfi_test: messages and operations that succeed, and those that a post refuses. */
+#define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
+
+#include <linux/irqflags.h>
+#include "kfi_test.h"
+
+#define LEN	1500
+
+/* A pair with one buffer on each side, for one test. */
+struct fixture {
+	struct kfi_pair	*pair;
+	struct kfi_buf	abuf;
+	struct kfi_buf	pbuf;
+	struct kfi_wait	tx;
+	struct kfi_wait	rx;
+};
+
+static int fixture_up(struct fixture *f, enum kfi_poll poll, void (*change)(struct kfi_pair *pair))
+{
+	int ret;
+
+	memset(f, 0, sizeof(*f));
+	f->pair = kfi_pair_new();
+	if (!f->pair)
+		return -ENOMEM;
+	f->pair->poll = poll;
+	if (change)
+		change(f->pair);
+	ret = kfi_pair_up(f->pair);
+	ret = ret ?: kfi_buf_init(&f->abuf, f->pair->a.domain, LEN, 0x5a);
+	return ret ?: kfi_buf_init(&f->pbuf, f->pair->p.domain, LEN, 0);
+}
+
+static void fixture_down(struct fixture *f)
+{
+	if (!f->pair)
+		return;
+	kfi_side_close(&f->pair->a);
+	kfi_side_close(&f->pair->p);
+	kfi_buf_fini(&f->abuf);
+	kfi_buf_fini(&f->pbuf);
+	kfi_pair_free(f->pair);
+}
+
+/* Runs @test on a fixture. */
+static int with(enum kfi_poll poll, void (*change)(struct kfi_pair *pair), int (*test)(struct fixture *f))
+{
+	struct fixture f;
+	int ret = fixture_up(&f, poll, change);
+
+	ret = ret ?: test(&f);
+	fixture_down(&f);
+	return ret;
+}
+
+static int message(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	int ret;
+
+	ret = kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+	ret = ret ?: kfi_side_send(a, &f->tx, &f->abuf, 1000);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		return ret;
+	if (!kfi_expect(f->rx.comp.opcode, KFI_OP_RECV) || !kfi_expect(f->rx.comp.len, 1000) ||
+	    !kfi_expect(f->rx.comp.flags, 0) || !kfi_expect(f->rx.comp.ep == p->ep, true) ||
+	    !kfi_expect(f->tx.comp.ep == a->ep, true) ||
+	    !kfi_buf_is(&f->pbuf, 0, 1000, 0x5a) || !kfi_buf_is(&f->pbuf, 1000, LEN, 0))
+		return -EBADMSG;
+	return 0;
+}
+
+static int message_softirq(void) { return with(KFI_POLL_SOFTIRQ, NULL, message); }
+static int message_workqueue(void) { return with(KFI_POLL_WORKQUEUE, NULL, message); }
+static int message_unbound(void) { return with(KFI_POLL_UNBOUND_WORKQUEUE, NULL, message); }
+static int message_direct(void) { return with(KFI_POLL_DIRECT, NULL, message); }
+
+static void use_pool(struct kfi_pair *pair) { pair->pool = true; }
+static int message_pool(void) { return with(KFI_POLL_WORKQUEUE, use_pool, message); }
+
+static void use_srx(struct kfi_pair *pair) { pair->use_srx = true; }
+static int message_srx(void) { return with(KFI_POLL_SOFTIRQ, use_srx, message); }
+
+/* Post, receive and poll with interrupts off. */
+static int irqs_off_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	unsigned long flags;
+	int ret;
+
+	local_irq_save(flags);
+	ret = kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+	ret = ret ?: kfi_side_send(a, &f->tx, &f->abuf, LEN);
+	if (!ret && (kfi_cq_poll(a->cq, 4) < 0 || kfi_cq_poll(p->cq, 4) < 0))
+		ret = -EIO;
+	local_irq_restore(flags);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	return ret ?: kfi_buf_is(&f->pbuf, 0, LEN, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int irqs_off(void) { return with(KFI_POLL_DIRECT, NULL, irqs_off_in); }
+
+static int empty_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	int ret;
+
+	ret = kfi_side_recv(p, &f->rx, NULL, 0);
+	ret = ret ?: kfi_side_send(a, &f->tx, NULL, 0);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	return ret ?: kfi_expect(f->rx.comp.len, 0) ? 0 : -EBADMSG;
+}
+
+static int empty(void) { return with(KFI_POLL_SOFTIRQ, NULL, empty_in); }
+
+static int immediate_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_sge sge = kfi_buf_sge(&f->abuf, 100);
+	struct kfi_op op;
+	int ret;
+
+	ret = kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+	kfi_wait_init(&f->tx);
+	kfi_op_send_imm(&op, &f->tx.ctx, &sge, 1, KFI_OP_SIGNALED, 0x12345678);
+	ret = ret ?: kfi_ep_post(a->ep, &op, NULL);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		return ret;
+	return kfi_expect(f->rx.comp.flags, KFI_COMP_IMM) && kfi_expect(f->rx.comp.data, 0x12345678) &&
+	       kfi_expect(f->rx.comp.len, 100) && kfi_expect(f->rx.comp.opcode, KFI_OP_RECV) ? 0 : -EBADMSG;
+}
+
+static int immediate(void) { return with(KFI_POLL_SOFTIRQ, NULL, immediate_in); }
+
+static int write_read_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	int ret;
+
+	ret = kfi_buf_expose(&f->pbuf, p, KFI_ACCESS_ALL);
+	/* The sink of the read; over iWARP it needs a key. */
+	ret = ret ?: kfi_buf_expose(&f->abuf, a, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_rma(a, &f->tx, KFI_OP_WRITE, &f->abuf, 1000, kfi_buf_addr(&f->pbuf) + 100,
+				  f->pbuf.mr->rkey);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		return ret;
+	memset(f->abuf.va, 0, LEN);
+	/* Behind the write, so it sees what that has written. */
+	ret = kfi_side_rma(a, &f->rx, KFI_OP_READ, &f->abuf, 1200, kfi_buf_addr(&f->pbuf), f->pbuf.mr->rkey);
+	ret = ret ?: kfi_wait_status(a, &f->rx, 0);
+	if (ret)
+		return ret;
+	return kfi_buf_is(&f->abuf, 0, 100, 0) && kfi_buf_is(&f->abuf, 100, 1100, 0x5a) &&
+	       kfi_buf_is(&f->abuf, 1100, LEN, 0) && kfi_buf_is(&f->pbuf, 100, 1100, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int write_read(void) { return with(KFI_POLL_SOFTIRQ, NULL, write_read_in); }
+
+static int write_immediate_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_sge sge = kfi_buf_sge(&f->abuf, 300);
+	struct kfi_op op;
+	int ret;
+
+	ret = kfi_buf_expose(&f->pbuf, p, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_recv(p, &f->rx, NULL, 0);
+	if (ret)
+		return ret;
+	kfi_wait_init(&f->tx);
+	kfi_op_rma(&op, KFI_OP_WRITE_WITH_IMM, &f->tx.ctx, &sge, 1, KFI_OP_SIGNALED, kfi_buf_addr(&f->pbuf),
+		   f->pbuf.mr->rkey);
+	op.data = 77;
+	ret = kfi_ep_post(a->ep, &op, NULL);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		return ret;
+	return kfi_expect(f->rx.comp.opcode, KFI_OP_RECV_WRITE_IMM) && kfi_expect(f->rx.comp.data, 77) &&
+	       kfi_expect(f->rx.comp.flags, KFI_COMP_IMM) && kfi_buf_is(&f->pbuf, 0, 300, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int write_immediate(void) { return with(KFI_POLL_SOFTIRQ, NULL, write_immediate_in); }
+
+static int nop_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a;
+	struct kfi_op op;
+	int ret;
+
+	kfi_wait_init(&f->tx);
+	kfi_op_nop(&op, &f->tx.ctx, KFI_OP_SIGNALED | KFI_OP_FENCE);
+	ret = kfi_ep_post(a->ep, &op, NULL);
+	return ret ?: kfi_wait_status(a, &f->tx, 0);
+}
+
+static int marker(void) { return with(KFI_POLL_SOFTIRQ, NULL, nop_in); }
+
+/* The peer's key ends by a message; the old key is then of no use, and the region can be used again. */
+static int send_inv_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_sge sge = kfi_buf_sge(&f->abuf, 64);
+	struct kfi_buf target;
+	struct kfi_op op;
+	u32 key;
+	int ret;
+
+	ret = kfi_buf_init(&target, p->domain, LEN, 0);
+	if (ret)
+		return ret;
+	ret = kfi_buf_expose(&target, p, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+	if (ret)
+		goto out;
+	key = target.mr->rkey;
+	kfi_wait_init(&f->tx);
+	kfi_op_send_inv(&op, &f->tx.ctx, &sge, 1, KFI_OP_SIGNALED, key);
+	ret = kfi_ep_post(a->ep, &op, NULL);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		goto out;
+	if (!kfi_expect(f->rx.comp.flags, KFI_COMP_INV) || !kfi_expect(f->rx.comp.data, key) ||
+	    !kfi_expect(target.mr->need_inval, true) || !kfi_expect(kfi_mr_remote_inv(target.mr, key + 1), -EPROTO) ||
+	    !kfi_expect(kfi_mr_remote_inv(target.mr, key), 0) || !kfi_expect(target.mr->need_inval, false)) {
+		ret = -EBADMSG;
+		goto out;
+	}
+	ret = kfi_buf_expose(&target, p, KFI_ACCESS_ALL);
+	if (!ret && !kfi_expect(target.mr->rkey != key, true))
+		ret = -EBADMSG;
+	ret = ret ?: kfi_side_rma(a, &f->tx, KFI_OP_WRITE, &f->abuf, 64, kfi_buf_addr(&target), target.mr->rkey);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+out:
+	/* The region is fenced when its endpoint is closed. */
+	kfi_side_close(p);
+	kfi_buf_fini(&target);
+	return ret;
+}
+
+static int send_inv(void) { return with(KFI_POLL_SOFTIRQ, NULL, send_inv_in); }
+
+/* A chain of unsignaled operations and a signaled one at its end: one completion, everything done. */
+static int chain_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_sge sge = kfi_buf_sge(&f->abuf, 100);
+	struct kfi_wait silent, rx[3];
+	struct kfi_op op[3];
+	unsigned int i;
+	int ret = 0;
+
+	kfi_wait_init(&silent);
+	kfi_wait_init(&f->tx);
+	for (i = 0; i < 3 && !ret; i++)
+		ret = kfi_side_recv(p, &rx[i], NULL, 0);
+	if (ret)
+		return ret;
+	kfi_op_send(&op[0], &silent.ctx, &sge, 0, 0);
+	kfi_op_send(&op[1], NULL, &sge, 0, 0);
+	kfi_op_send(&op[2], &f->tx.ctx, &sge, 0, KFI_OP_SIGNALED);
+	op[0].next = &op[1];
+	op[1].next = &op[2];
+	ret = kfi_ep_post(a->ep, &op[0], NULL);
+	for (i = 0; i < 3 && !ret; i++)
+		ret = kfi_wait_status(p, &rx[i], 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (ret)
+		goto out;
+	if (!kfi_expect(atomic_read(&silent.count), 0) || !kfi_expect(rx[0].order < rx[1].order, true) ||
+	    !kfi_expect(rx[1].order < rx[2].order, true))
+		ret = -EBADMSG;
+out:
+	/* Nothing of this stack is in flight afterwards. */
+	kfi_side_close(a);
+	kfi_side_close(p);
+	return ret;
+}
+
+static int chain(void) { return with(KFI_POLL_SOFTIRQ, NULL, chain_in); }
+
+/* What a post refuses, and from where on. */
+static int refused_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a;
+	u32 max_sge = kfi_test_device->attr.max_tx_sge;
+	struct kfi_sge *sgl = kcalloc(max_sge + 2, sizeof(*sgl), GFP_KERNEL);
+	struct kfi_op op[2], *bad = NULL;
+	bool ok;
+	int ret;
+
+	if (!sgl)
+		return -ENOMEM;
+	sgl[0] = kfi_buf_sge(&f->abuf, 8);
+	kfi_wait_init(&f->tx);
+
+	kfi_op_nop(&op[0], &f->tx.ctx, KFI_OP_SIGNALED);
+	kfi_op_init(&op[1], 42, &f->tx.ctx, sgl, 1, KFI_OP_SIGNALED);
+	op[0].next = &op[1];
+	/* The first one is good: it is accepted and completes. */
+	ok = kfi_expect(kfi_ep_post(a->ep, &op[0], &bad), -EINVAL);
+	ok &= kfi_expect(bad == &op[1], true);
+	ret = kfi_wait_status(a, &f->tx, 0);
+
+	kfi_op_init(&op[0], KFI_OP_RECV, &f->tx.ctx, sgl, 1, KFI_OP_SIGNALED);
+	ok &= kfi_expect(kfi_ep_post(a->ep, &op[0], &bad), -EINVAL);
+	ok &= kfi_expect(bad == &op[0], true);
+	kfi_op_send(&op[0], &f->tx.ctx, sgl, 1, KFI_OP_SIGNALED | 0x80);
+	ok &= kfi_expect(kfi_ep_post(a->ep, &op[0], NULL), -EOPNOTSUPP);
+	kfi_op_send(&op[0], &f->tx.ctx, sgl, max_sge + 1, KFI_OP_SIGNALED);
+	ok &= kfi_expect(kfi_ep_post(a->ep, &op[0], NULL), -EINVAL);
+	ok &= kfi_expect(atomic_read(&f->tx.count), 1);
+	kfree(sgl);
+	return ret ?: ok ? 0 : -EBADMSG;
+}
+
+static int refused(void) { return with(KFI_POLL_SOFTIRQ, NULL, refused_in); }
+
+/* More operations than there is room for: -ENOMEM, and those that were accepted complete. */
+static int full_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a;
+	unsigned int nr = 0, max = 4096, i;
+	struct kfi_wait *wait = kvcalloc(max, sizeof(*wait), GFP_KERNEL);
+	struct kfi_op op;
+	int ret = 0;
+
+	if (!wait)
+		return -ENOMEM;
+	/* Nobody polls, so that none of them makes room. */
+	while (nr < max) {
+		kfi_wait_init(&wait[nr]);
+		kfi_op_nop(&op, &wait[nr].ctx, KFI_OP_SIGNALED);
+		ret = kfi_ep_post(a->ep, &op, NULL);
+		if (ret)
+			break;
+		nr++;
+	}
+	if (nr == max)
+		ret = 0;
+	else
+		ret = kfi_expect(ret, -ENOMEM) && kfi_expect(nr >= f->pair->max_tx, true) ? 0 : -EBADMSG;
+	kfi_ep_drain(a->ep, KFI_TX);
+	for (i = 0; i < nr; i++) {
+		if (!kfi_expect(atomic_read(&wait[i].count), 1)) {
+			ret = -EBADMSG;
+			break;
+		}
+	}
+	kfi_side_close(a);
+	kvfree(wait);
+	return ret;
+}
+
+static int full(void) { return with(KFI_POLL_DIRECT, NULL, full_in); }
+
+const struct kfi_case kfi_data_cases[] = {
+	{ "message: softirq", message_softirq },
+	{ "message: workqueue", message_workqueue },
+	{ "message: unbound workqueue", message_unbound },
+	{ "message: direct polling", message_direct },
+	{ "message: queue from the pool", message_pool },
+	{ "message: shared receive context", message_srx, KFI_CAP_SRX },
+	{ "message: posted and polled with interrupts off", irqs_off },
+	{ "message: without payload", empty },
+	{ "message: immediate data", immediate, KFI_CAP_IMM },
+	{ "message: invalidates a key", send_inv, KFI_CAP_SEND_INV | KFI_CAP_MR },
+	{ "rma: write, then read", write_read, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "rma: write with immediate data", write_immediate, KFI_CAP_WRITE_IMM | KFI_CAP_MR },
+	{ "nop: completes", marker },
+	{ "post: chain with one completion", chain },
+	{ "post: unknown opcode and flag, too many elements", refused },
+	{ "post: no room", full },
+	KFI_CASES_END
+};

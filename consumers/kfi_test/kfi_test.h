@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * kfi_test: what kfi promises to a consumer, tested against a device of this host.
+ *
+ * It speaks to itself: each test opens both ends of its connections.
+ */
+#ifndef _KFI_TEST_H
+#define _KFI_TEST_H
+
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+#include <kfi/kfi.h>
+
+/**
+ * struct kfi_case - a test
+ * @name: of the property that holds when it passes
+ * @run: 0 passed, KFI_SKIP not possible here, another errno failed (and says why)
+ * @caps: needed of the device, KFI_CAP_*
+ */
+struct kfi_case {
+	const char	*name;
+	int		(*run)(void);
+	u32		caps;
+};
+
+#define KFI_SKIP	1
+
+extern const struct kfi_case kfi_args_cases[], kfi_setup_cases[], kfi_data_cases[], kfi_remote_cases[],
+	kfi_life_cases[];
+
+/* The cases' arrays end with an empty one. */
+#define KFI_CASES_END	{ }
+
+/* Parameters of the module. */
+extern struct sockaddr_storage kfi_test_addr, kfi_test_src;
+extern const char *kfi_test_provider;
+/* The device that has the address, and what it can do. */
+extern struct kfi_device *kfi_test_device;
+extern u32 kfi_test_caps;
+
+static inline bool kfi_test_iwarp(void)
+{
+	return kfi_test_caps & KFI_CAP_READ_NEEDS_RKEY;
+}
+
+/* What a test says when it fails. */
+#define kfi_say(fmt, ...)	pr_info("# %s:%d: " fmt "\n", __func__, __LINE__, ##__VA_ARGS__)
+
+#define kfi_expect(what, wanted)						\
+({										\
+	long long got_ = (long long)(what), wanted_ = (long long)(wanted);	\
+										\
+	if (got_ != wanted_)							\
+		kfi_say("%s is %lld, not %lld", #what, got_, wanted_);		\
+	got_ == wanted_;							\
+})
+
+/**
+ * struct kfi_buf - memory for messages and remote access
+ * @va: the bytes
+ * @len: their number
+ * @dma: mapped address
+ * @domain: where
+ * @mr: region, after kfi_buf_expose()
+ * @sg: its scatter list
+ */
+struct kfi_buf {
+	u8			*va;
+	u32			len;
+	u64			dma;
+	struct kfi_domain	*domain;
+	struct kfi_mr		*mr;
+	struct scatterlist	sg;
+};
+
+/**
+ * struct kfi_wait - an operation or receive that somebody waits for
+ * @ctx: context
+ * @done: completed once per completion
+ * @count: number of completions
+ * @comp: copy of the last one
+ * @order: its place among all completions of the test
+ */
+struct kfi_wait {
+	struct kfi_ctx		ctx;
+	struct completion	done;
+	atomic_t		count;
+	struct kfi_comp		comp;
+	u32			order;
+};
+
+/**
+ * struct kfi_side - one end of a connection
+ * @ep: endpoint
+ * @domain: its domain
+ * @cq: its queue, for both directions
+ * @srx: shared receive context or NULL
+ * @established: ESTABLISHED came
+ * @ended: REJECTED, ERROR or DISCONNECTED came
+ * @closed: a close from the event callback has been asked for
+ * @nr_ended: how often
+ * @end_type: which
+ * @end_status: its status
+ * @ird: of ESTABLISHED
+ * @ord: of ESTABLISHED
+ * @pd_len: length of @pd
+ * @close_in_event: close in the callback of the last event
+ * @pd: private data of ESTABLISHED or REJECTED
+ */
+struct kfi_side {
+	struct kfi_ep		*ep;
+	struct kfi_domain	*domain;
+	struct kfi_cq		*cq;
+	struct kfi_srx		*srx;
+	struct completion	established;
+	struct completion	ended;
+	struct completion	closed;
+	atomic_t		nr_ended;
+	enum kfi_event_type	end_type;
+	int			end_status;
+	u8			ird;
+	u8			ord;
+	u32			pd_len;
+	bool			close_in_event;
+	u8			pd[256];
+};
+
+/**
+ * struct kfi_pair - a connection of this host with itself
+ * @poll: who polls both queues
+ * @max_tx: operations outstanding, each end
+ * @max_rma: transfers outstanding, each end
+ * @pool: queues from the pool
+ * @use_srx: the passive end receives from a shared context
+ * @pep: passive endpoint
+ * @request: the connect request
+ * @requested: it came
+ * @info: the active end before it is opened
+ * @a: active end
+ * @p: passive end
+ */
+struct kfi_pair {
+	enum kfi_poll		poll;
+	u32			max_tx;
+	u32			max_rma;
+	bool			pool;
+	bool			use_srx;
+	struct kfi_pep		*pep;
+	struct kfi_info		*request;
+	struct completion	requested;
+	struct kfi_info		*info;
+	struct kfi_side		a;
+	struct kfi_side		p;
+};
+
+#define KFI_DEPTH	16
+
+int kfi_test_wait(struct completion *done);
+
+struct kfi_info *kfi_test_resolve(int *status);
+struct kfi_pep *kfi_test_listen(void (*event)(struct kfi_pep *pep, const struct kfi_event *event), void *priv);
+
+struct kfi_pair *kfi_pair_new(void);
+void kfi_pair_init(struct kfi_pair *pair);
+int kfi_pair_request(struct kfi_pair *pair, const void *private_data, u32 len);
+int kfi_pair_accept(struct kfi_pair *pair, const void *private_data, u32 len);
+int kfi_pair_up(struct kfi_pair *pair);
+void kfi_pair_down(struct kfi_pair *pair);
+void kfi_pair_free(struct kfi_pair *pair);
+int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info *info, bool passive);
+void kfi_side_close(struct kfi_side *side);
+
+void kfi_wait_init(struct kfi_wait *wait);
+int kfi_wait_for(struct kfi_side *side, struct kfi_wait *wait);
+int kfi_wait_status(struct kfi_side *side, struct kfi_wait *wait, int status);
+
+int kfi_buf_init(struct kfi_buf *buf, struct kfi_domain *domain, u32 len, u8 fill);
+void kfi_buf_fini(struct kfi_buf *buf);
+int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access);
+struct kfi_sge kfi_buf_sge(struct kfi_buf *buf, u32 len);
+u64 kfi_buf_addr(struct kfi_buf *buf);
+bool kfi_buf_is(struct kfi_buf *buf, u32 from, u32 to, u8 value);
+
+int kfi_side_recv(struct kfi_side *side, struct kfi_wait *wait, struct kfi_buf *buf, u32 len);
+int kfi_side_send(struct kfi_side *side, struct kfi_wait *wait, struct kfi_buf *buf, u32 len);
+int kfi_side_rma(struct kfi_side *side, struct kfi_wait *wait, u8 opcode, struct kfi_buf *local, u32 len, u64 raddr,
+		 u32 rkey);
+
+#endif /* _KFI_TEST_H */

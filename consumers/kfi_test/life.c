@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kfi_test: endings. */
+#define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
+
+#include <linux/delay.h>
+#include <linux/kthread.h>
+#include <linux/workqueue.h>
+#include "kfi_test.h"
+
+#define NR_RX	8
+
+static int post_nop(struct kfi_side *side, struct kfi_wait *wait)
+{
+	struct kfi_op op;
+
+	kfi_wait_init(wait);
+	kfi_op_nop(&op, &wait->ctx, KFI_OP_SIGNALED);
+	return kfi_ep_post(side->ep, &op, NULL);
+}
+
+static bool all_once(struct kfi_wait *wait, unsigned int nr, int status)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (!kfi_expect(atomic_read(&wait[i].count), 1) || !kfi_expect(wait[i].comp.status, status))
+			return false;
+	return true;
+}
+
+static int post_receives(struct kfi_side *side, struct kfi_wait *wait, unsigned int nr)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < nr && !ret; i++)
+		ret = kfi_side_recv(side, &wait[i], NULL, 0);
+	return ret;
+}
+
+/* Before it is connected: no operation, but receives, which the close flushes. */
+static int not_connected(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_wait rx[NR_RX], tx;
+	struct kfi_info *info;
+	int status, ret;
+	bool ok;
+
+	if (!pair)
+		return -ENOMEM;
+	info = kfi_test_resolve(&status);
+	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	if (ret)
+		goto out;
+	ok = kfi_expect(post_nop(&pair->a, &tx), -ENOTCONN);
+	ok &= kfi_expect(kfi_ep_shutdown(pair->a.ep), -ENOTCONN);
+	ret = post_receives(&pair->a, rx, NR_RX);
+	kfi_side_close(&pair->a);
+	if (!ret && (!ok || !all_once(rx, NR_RX, -ECANCELED)))
+		ret = -EBADMSG;
+out:
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int abort_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	struct kfi_wait tx;
+	int ret;
+
+	ret = post_receives(&pair->a, rx, NR_RX);
+	ret = ret ?: kfi_ep_abort(pair->a.ep);
+	if (ret)
+		return ret;
+	/* Accepted, and flushed. */
+	ret = post_nop(&pair->a, &tx);
+	ret = ret ?: kfi_wait_status(&pair->a, &tx, -ECANCELED);
+	kfi_ep_drain(pair->a.ep, KFI_TX | KFI_RX);
+	return ret ?: all_once(rx, NR_RX, -ECANCELED) ? 0 : -EBADMSG;
+}
+
+static int drain_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	struct kfi_wait tx;
+	int ret = post_receives(&pair->p, rx, NR_RX);
+
+	if (ret)
+		return ret;
+	kfi_ep_drain(pair->p.ep, KFI_RX);
+	if (!all_once(rx, NR_RX, -ECANCELED))
+		return -EBADMSG;
+	ret = post_nop(&pair->p, &tx);
+	return ret ?: kfi_wait_status(&pair->p, &tx, -ECANCELED);
+}
+
+static int shutdown_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	struct kfi_wait tx;
+	int ret = post_receives(&pair->p, rx, NR_RX);
+
+	ret = ret ?: kfi_ep_shutdown(pair->a.ep);
+	ret = ret ?: kfi_test_wait(&pair->a.ended);
+	ret = ret ?: kfi_test_wait(&pair->p.ended);
+	if (ret)
+		return ret;
+	if (!kfi_expect(pair->a.end_type, KFI_EVENT_DISCONNECTED) || !kfi_expect(pair->a.end_status, 0) ||
+	    !kfi_expect(pair->p.end_type, KFI_EVENT_DISCONNECTED) || !kfi_expect(pair->p.end_status, 0) ||
+	    !kfi_expect(kfi_ep_shutdown(pair->a.ep), -ENOTCONN))
+		return -EBADMSG;
+	/* The peer's end is an erred one: posts are flushed. */
+	ret = post_nop(&pair->p, &tx);
+	ret = ret ?: kfi_wait_status(&pair->p, &tx, -ECANCELED);
+	kfi_ep_drain(pair->p.ep, KFI_RX);
+	if (!ret && !all_once(rx, NR_RX, -ECANCELED))
+		ret = -EBADMSG;
+	if (!ret && (!kfi_expect(atomic_read(&pair->a.nr_ended), 1) || !kfi_expect(atomic_read(&pair->p.nr_ended), 1)))
+		ret = -EBADMSG;
+	return ret;
+}
+
+static int close_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	int ret = post_receives(&pair->p, rx, NR_RX);
+
+	kfi_side_close(&pair->p);
+	if (!ret && !all_once(rx, NR_RX, -ECANCELED))
+		ret = -EBADMSG;
+	/* The peer hears of it. */
+	ret = ret ?: kfi_test_wait(&pair->a.ended);
+	return ret ?: kfi_expect(pair->a.end_type, KFI_EVENT_DISCONNECTED) ? 0 : -EBADMSG;
+}
+
+static int close_in_event_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	int ret = post_receives(&pair->p, rx, NR_RX);
+	unsigned int i;
+
+	pair->p.close_in_event = true;
+	ret = ret ?: kfi_ep_shutdown(pair->a.ep);
+	ret = ret ?: kfi_test_wait(&pair->p.closed);
+	/* The rest of the close happens some time after the callback. */
+	for (i = 0; i < NR_RX && !ret; i++)
+		ret = kfi_test_wait(&rx[i].done);
+	if (ret) {
+		kfi_say("the close is not finished");
+		return ret;
+	}
+	return all_once(rx, NR_RX, -ECANCELED) ? 0 : -EBADMSG;
+}
+
+static int with_pair(enum kfi_poll poll, int (*test)(struct kfi_pair *pair, struct kfi_wait *rx))
+{
+	struct kfi_wait *rx = kcalloc(NR_RX, sizeof(*rx), GFP_KERNEL);
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret = -ENOMEM;
+
+	if (rx && pair) {
+		pair->poll = poll;
+		ret = kfi_pair_up(pair);
+		ret = ret ?: test(pair, rx);
+	}
+	if (pair)
+		kfi_pair_free(pair);
+	kfree(rx);
+	return ret;
+}
+
+static int abort_endpoint(void) { return with_pair(KFI_POLL_SOFTIRQ, abort_in); }
+static int drain(void) { return with_pair(KFI_POLL_SOFTIRQ, drain_in); }
+static int drain_direct(void) { return with_pair(KFI_POLL_DIRECT, drain_in); }
+static int shutdown(void) { return with_pair(KFI_POLL_SOFTIRQ, shutdown_in); }
+static int close(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in); }
+static int close_direct(void) { return with_pair(KFI_POLL_DIRECT, close_in); }
+static int close_workqueue(void) { return with_pair(KFI_POLL_WORKQUEUE, close_in); }
+
+/*
+ * The queue may be freed only when the endpoint has gone, and nobody tells when that is: a consumer that closes in the
+ * callback keeps its queue until the receives have come back, as here, or for longer.
+ */
+static int close_in_event(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in_event_in); }
+
+static int close_both_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	/* kfi_pair_free() closes both ends, one behind the other. */
+	return post_receives(&pair->p, rx, NR_RX);
+}
+
+static int cycles(void)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < 20 && !ret; i++)
+		ret = with_pair(i & 1 ? KFI_POLL_SOFTIRQ : KFI_POLL_UNBOUND_WORKQUEUE, close_both_in);
+	return ret;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Several at once                                                                                 */
+
+#define NR_PAIRS	8
+
+struct closer {
+	struct work_struct	work;
+	struct kfi_side		*side;
+};
+
+static void close_work(struct work_struct *work)
+{
+	struct closer *closer = container_of(work, struct closer, work);
+
+	kfi_ep_close(closer->side->ep);
+	closer->side->ep = NULL;
+}
+
+/* Both ends of several connections, all at the same time, with receives posted. */
+static int concurrent_closes(void)
+{
+	struct workqueue_struct *wq = alloc_workqueue("kfi_test", WQ_UNBOUND, 0);
+	struct kfi_pair *pair[NR_PAIRS] = { };
+	struct closer *closer = kcalloc(2 * NR_PAIRS, sizeof(*closer), GFP_KERNEL);
+	struct kfi_wait *rx = kcalloc(NR_PAIRS * 2 * NR_RX, sizeof(*rx), GFP_KERNEL);
+	unsigned int i;
+	int ret = wq && closer && rx ? 0 : -ENOMEM;
+
+	for (i = 0; i < NR_PAIRS && !ret; i++) {
+		pair[i] = kfi_pair_new();
+		ret = pair[i] ? kfi_pair_up(pair[i]) : -ENOMEM;
+		/* The next one listens on the same port. */
+		if (!ret) {
+			kfi_pep_close(pair[i]->pep);
+			pair[i]->pep = NULL;
+		}
+		ret = ret ?: post_receives(&pair[i]->a, rx + 2 * i * NR_RX, NR_RX);
+		ret = ret ?: post_receives(&pair[i]->p, rx + (2 * i + 1) * NR_RX, NR_RX);
+	}
+	for (i = 0; i < 2 * NR_PAIRS && !ret; i++) {
+		INIT_WORK(&closer[i].work, close_work);
+		closer[i].side = i & 1 ? &pair[i / 2]->p : &pair[i / 2]->a;
+		queue_work(wq, &closer[i].work);
+	}
+	if (wq)
+		destroy_workqueue(wq);
+	if (!ret && !all_once(rx, NR_PAIRS * 2 * NR_RX, -ECANCELED))
+		ret = -EBADMSG;
+	for (i = 0; i < NR_PAIRS; i++)
+		if (pair[i])
+			kfi_pair_free(pair[i]);
+	kfree(closer);
+	kfree(rx);
+	return ret;
+}
+
+/* Close while connecting: nothing hangs, nothing comes afterwards. */
+static int close_connecting(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_wait *rx = kcalloc(NR_RX, sizeof(*rx), GFP_KERNEL);
+	int ret = -ENOMEM;
+
+	if (pair && rx) {
+		ret = kfi_pair_request(pair, NULL, 0);
+		ret = ret ?: post_receives(&pair->a, rx, NR_RX);
+		kfi_side_close(&pair->a);
+		if (!ret && (!all_once(rx, NR_RX, -ECANCELED) || !kfi_expect(atomic_read(&pair->a.nr_ended), 0)))
+			ret = -EBADMSG;
+	}
+	if (pair)
+		kfi_pair_free(pair);
+	kfree(rx);
+	return ret;
+}
+
+/* The request outlives the passive endpoint that it came through. */
+static int request_outlives_listener(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_request(pair, NULL, 0);
+	kfi_pep_close(pair->pep);
+	pair->pep = NULL;
+	ret = ret ?: kfi_pair_accept(pair, NULL, 0);
+	kfi_pair_free(pair);
+	return ret;
+}
+
+const struct kfi_case kfi_life_cases[] = {
+	{ "life: not connected yet", not_connected },
+	{ "life: abort flushes, and later posts too", abort_endpoint },
+	{ "life: drain", drain },
+	{ "life: drain of a direct queue", drain_direct },
+	{ "life: shutdown is orderly on both sides", shutdown },
+	{ "life: close completes everything", close },
+	{ "life: close with a direct queue", close_direct },
+	{ "life: close with a workqueue", close_workqueue },
+	{ "life: close while connecting", close_connecting },
+	{ "life: a request outlives its listener", request_outlives_listener },
+	{ "life: close in the event callback", close_in_event },
+	{ "life: 16 closes at once", concurrent_closes },
+	{ "life: connect and close, 20 times", cycles },
+	KFI_CASES_END
+};

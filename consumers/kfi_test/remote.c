@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kfi_test: what a peer refuses, and bulk transfers. */
+#define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
+
+#include "kfi_test.h"
+
+#define LEN	4096
+
+/**
+ * struct attempt - an access that the peer must refuse
+ * @access: what the peer's region grants
+ * @opcode: of the operation
+ * @key: added to the key
+ * @offset: from the begin of the region
+ * @len: of the operation
+ * @invalidate: end the key before
+ * @other: use the key of another region, which has other memory
+ */
+struct attempt {
+	u32	access;
+	u8	opcode;
+	u32	key;
+	s32	offset;
+	u32	len;
+	bool	invalidate;
+	bool	other;
+};
+
+static int invalidate(struct kfi_side *side, struct kfi_buf *buf)
+{
+	struct kfi_wait wait;
+	struct kfi_op op;
+	int ret;
+
+	kfi_wait_init(&wait);
+	kfi_op_mr_inv(&op, &wait.ctx, buf->mr, KFI_OP_SIGNALED);
+	ret = kfi_ep_post(side->ep, &op, NULL);
+	ret = ret ?: kfi_wait_status(side, &wait, 0);
+	return ret ?: kfi_expect(wait.comp.opcode, KFI_OP_MR_INV) ? 0 : -EBADMSG;
+}
+
+/* Over iWARP a write completes when it is sent, and the peer ends the connection. */
+static bool outcome_ok(const struct attempt *at, int status)
+{
+	if (status == -EACCES)
+		return true;
+	if (kfi_test_iwarp() && (status == -ECANCELED || (status == 0 && at->opcode == KFI_OP_WRITE)))
+		return true;
+	kfi_say("the status is %d, not %d", status, -EACCES);
+	return false;
+}
+
+/* After a failure the endpoint is of no use any more. */
+static int flushed(struct kfi_side *side)
+{
+	struct kfi_wait wait;
+	struct kfi_op op;
+	int ret;
+
+	kfi_wait_init(&wait);
+	kfi_op_nop(&op, &wait.ctx, KFI_OP_SIGNALED);
+	ret = kfi_ep_post(side->ep, &op, NULL);
+	return ret ?: kfi_wait_status(side, &wait, -ECANCELED);
+}
+
+static int attempt_on(struct kfi_pair *pair, const struct attempt *at, struct kfi_buf *local, struct kfi_buf *target,
+		      struct kfi_buf *other)
+{
+	struct kfi_side *a = &pair->a, *p = &pair->p;
+	struct kfi_wait wait;
+	u32 key;
+	int ret;
+
+	ret = kfi_buf_expose(target, p, at->access);
+	ret = ret ?: kfi_buf_expose(other, p, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_buf_expose(local, a, KFI_ACCESS_ALL);
+	if (ret)
+		return ret;
+	key = at->other ? other->mr->rkey : target->mr->rkey;
+	if (at->invalidate) {
+		ret = invalidate(p, target);
+		if (ret)
+			return ret;
+	}
+	ret = kfi_side_rma(a, &wait, at->opcode, local, at->len, kfi_buf_addr(target) + at->offset, key + at->key);
+	ret = ret ?: kfi_wait_for(a, &wait);
+	if (ret)
+		goto close;
+	if (!outcome_ok(at, wait.comp.status))
+		ret = -EBADMSG;
+	/* Where the operation does not tell, the end of the connection does. */
+	if (!ret && wait.comp.status == 0)
+		ret = kfi_test_wait(&a->ended);
+	ret = ret ?: flushed(a);
+	if (!ret && !kfi_expect(atomic_read(&wait.count), 1))
+		ret = -EBADMSG;
+close:
+	kfi_side_close(a);
+	kfi_side_close(p);
+	if (!kfi_buf_is(target, 0, LEN, 0x11) || !kfi_buf_is(other, 0, LEN, 0x22) || !kfi_buf_is(local, 0, LEN, 0x33))
+		ret = -EBADMSG;
+	return ret;
+}
+
+static int attempt(const struct attempt *at)
+{
+	struct kfi_buf local = { }, target = { }, other = { };
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&local, pair->a.domain, LEN, 0x33);
+	ret = ret ?: kfi_buf_init(&target, pair->p.domain, LEN, 0x11);
+	ret = ret ?: kfi_buf_init(&other, pair->p.domain, LEN, 0x22);
+	ret = ret ?: attempt_on(pair, at, &local, &target, &other);
+	kfi_side_close(&pair->a);
+	kfi_side_close(&pair->p);
+	kfi_buf_fini(&local);
+	kfi_buf_fini(&target);
+	kfi_buf_fini(&other);
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int wrong_key(void)
+{
+	int ret = attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_WRITE, .key = 0x100000, .len = 64 });
+
+	return ret ?: attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_READ, .key = 0x100000, .len = 64 });
+}
+
+static int other_region(void)
+{
+	int ret = attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_WRITE, .len = 64, .other = true });
+
+	return ret ?: attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_READ, .len = 64, .other = true });
+}
+
+static int beyond(void)
+{
+	int ret = attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_WRITE, .offset = LEN - 32, .len = 64 });
+
+	ret = ret ?: attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_READ, .offset = LEN - 32, .len = 64 });
+	return ret ?: attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_READ, .offset = -32, .len = 64 });
+}
+
+static int not_granted(void)
+{
+	const u32 write_only = KFI_ACCESS_LOCAL_WRITE | KFI_ACCESS_REMOTE_WRITE;
+	int ret = attempt(&(struct attempt){ KFI_ACCESS_REMOTE_READ, KFI_OP_WRITE, .len = 64 });
+
+	/* siw does not look for remote read access: siw_qp_sq_proc_tx() checks a read response for nothing. */
+	if (kfi_test_iwarp())
+		return ret;
+	return ret ?: attempt(&(struct attempt){ write_only, KFI_OP_READ, .len = 64 });
+}
+
+static int old_key(void)
+{
+	return attempt(&(struct attempt){ KFI_ACCESS_ALL, KFI_OP_WRITE, .len = 64, .invalidate = true });
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Messages that do not fit                                                                        */
+
+static int too_long(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_buf abuf = { }, pbuf = { };
+	struct kfi_wait tx, rx;
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&abuf, pair->a.domain, LEN, 1);
+	ret = ret ?: kfi_buf_init(&pbuf, pair->p.domain, LEN, 0);
+	ret = ret ?: kfi_side_recv(&pair->p, &rx, &pbuf, 100);
+	ret = ret ?: kfi_side_send(&pair->a, &tx, &abuf, 200);
+	if (!ret) {
+		ret = kfi_wait_for(&pair->p, &rx);
+		if (!ret && rx.comp.status != -EMSGSIZE && !(kfi_test_iwarp() && rx.comp.status == -ECANCELED)) {
+			kfi_say("the receive ends with %d", rx.comp.status);
+			ret = -EBADMSG;
+		}
+		ret = ret ?: flushed(&pair->p);
+	}
+	kfi_side_close(&pair->a);
+	kfi_side_close(&pair->p);
+	if (!ret && !kfi_buf_is(&pbuf, 100, LEN, 0))
+		ret = -EBADMSG;
+	kfi_buf_fini(&abuf);
+	kfi_buf_fini(&pbuf);
+	kfi_pair_free(pair);
+	return ret;
+}
+
+/* ---------------------------------------------------------------------------------------------- */
+/* Bulk transfers                                                                                  */
+
+#define BULK_PAGES	200
+
+struct bulk {
+	struct page		*pages[BULK_PAGES];
+	struct scatterlist	sg[BULK_PAGES];
+};
+
+/* Begins and ends in the middle of a page; no device takes it as one piece. */
+static int bulk_init(struct bulk *bulk, u8 fill)
+{
+	unsigned int i;
+
+	sg_init_table(bulk->sg, BULK_PAGES);
+	for (i = 0; i < BULK_PAGES; i++) {
+		unsigned int from = i ? 0 : PAGE_SIZE / 2, to = i == BULK_PAGES - 1 ? PAGE_SIZE / 2 : PAGE_SIZE;
+
+		bulk->pages[i] = alloc_page(GFP_KERNEL);
+		if (!bulk->pages[i])
+			return -ENOMEM;
+		memset(page_address(bulk->pages[i]), fill, PAGE_SIZE);
+		sg_set_page(&bulk->sg[i], bulk->pages[i], to - from, from);
+	}
+	return 0;
+}
+
+/* The list has this value, and what is beside it in its pages that one. */
+static bool bulk_is(struct bulk *bulk, u8 inside, u8 outside)
+{
+	u8 *first = page_address(bulk->pages[0]), *last = page_address(bulk->pages[BULK_PAGES - 1]);
+	unsigned int i;
+
+	for (i = 0; i < BULK_PAGES; i++) {
+		if (memchr_inv(sg_virt(&bulk->sg[i]), inside, bulk->sg[i].length)) {
+			kfi_say("element %u is wrong", i);
+			return false;
+		}
+	}
+	return !memchr_inv(first, outside, PAGE_SIZE / 2) && !memchr_inv(last + PAGE_SIZE / 2, outside, PAGE_SIZE / 2);
+}
+
+static void bulk_fini(struct bulk *bulk)
+{
+	unsigned int i;
+
+	for (i = 0; i < BULK_PAGES; i++)
+		if (bulk->pages[i])
+			__free_page(bulk->pages[i]);
+}
+
+static int transfer(struct kfi_side *side, struct bulk *bulk, struct kfi_rma *rma, u64 raddr, u32 rkey,
+		    enum dma_data_direction dir)
+{
+	struct kfi_wait wait;
+	int ret;
+
+	memset(rma, 0, sizeof(*rma));
+	ret = kfi_rma_init(rma, side->ep, bulk->sg, BULK_PAGES, 0, raddr, rkey, dir);
+	if (ret) {
+		kfi_say("init: %d", ret);
+		return ret;
+	}
+	if (!kfi_expect(rma->ep == side->ep, true) || !kfi_expect(rma->nr_ops > 0, true))
+		return -EBADMSG;
+	kfi_wait_init(&wait);
+	ret = kfi_ep_post(side->ep, kfi_rma_op(rma, &wait.ctx, NULL), NULL);
+	if (ret)
+		kfi_say("post of %u operations: %d", rma->nr_ops, ret);
+	ret = ret ?: kfi_wait_status(side, &wait, 0);
+	kfi_rma_fini(rma, bulk->sg, BULK_PAGES, dir);
+	return ret;
+}
+
+static int rma_arguments(struct kfi_side *side, struct bulk *bulk, struct kfi_rma *rma)
+{
+	bool ok;
+
+	memset(rma, 0, sizeof(*rma));
+	ok = kfi_expect(kfi_rma_init(rma, side->ep, NULL, 1, 0, 0, 0, DMA_TO_DEVICE), -EINVAL);
+	ok &= kfi_expect(kfi_rma_init(rma, side->ep, bulk->sg, 0, 0, 0, 0, DMA_TO_DEVICE), -EINVAL);
+	ok &= kfi_expect(kfi_rma_init(rma, side->ep, bulk->sg, 1, PAGE_SIZE, 0, 0, DMA_TO_DEVICE), -EINVAL);
+	ok &= kfi_expect(kfi_rma_init(rma, side->ep, bulk->sg, 1, 0, 0, 0, DMA_BIDIRECTIONAL), -EINVAL);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int bulk_on(struct kfi_pair *pair, struct bulk *bulk, struct kfi_rma *rma, struct kfi_buf *target)
+{
+	struct kfi_side *a = &pair->a;
+	u32 len = (BULK_PAGES - 1) * PAGE_SIZE;
+	int ret;
+
+	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
+	ret = ret ?: rma_arguments(a, bulk, rma);
+	ret = ret ?: transfer(a, bulk, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	if (ret)
+		return ret;
+	if (!kfi_buf_is(target, 0, len, 0x77))
+		return -EBADMSG;
+	memset(target->va, 0x88, len);
+	ret = transfer(a, bulk, rma, kfi_buf_addr(target), target->mr->rkey, DMA_FROM_DEVICE);
+	return ret ?: bulk_is(bulk, 0x88, 0x77) ? 0 : -EBADMSG;
+}
+
+static int bulk_transfer(void)
+{
+	struct bulk *bulk = kvzalloc(sizeof(*bulk), GFP_KERNEL);
+	struct kfi_rma *rma = kzalloc(sizeof(*rma), GFP_KERNEL);
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_buf target = { };
+	int ret = -ENOMEM;
+
+	if (!bulk || !rma || !pair)
+		goto out;
+	pair->max_rma = 4;
+	/* A transfer takes kfi_rma.nr_ops of them. */
+	pair->max_tx = 64;
+	ret = bulk_init(bulk, 0x77);
+	ret = ret ?: kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&target, pair->p.domain, (BULK_PAGES - 1) * PAGE_SIZE, 0);
+	ret = ret ?: bulk_on(pair, bulk, rma, &target);
+out:
+	if (pair) {
+		kfi_side_close(&pair->a);
+		kfi_side_close(&pair->p);
+	}
+	kfi_buf_fini(&target);
+	if (pair)
+		kfi_pair_free(pair);
+	if (bulk)
+		bulk_fini(bulk);
+	kfree(rma);
+	kvfree(bulk);
+	return ret;
+}
+
+#define KFI_CAP_RMA	(KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR)
+
+const struct kfi_case kfi_remote_cases[] = {
+	{ "remote: wrong key", wrong_key, KFI_CAP_RMA },
+	{ "remote: key of another region", other_region, KFI_CAP_RMA },
+	{ "remote: range beyond the region", beyond, KFI_CAP_RMA },
+	{ "remote: access not granted", not_granted, KFI_CAP_RMA },
+	{ "remote: key that has ended", old_key, KFI_CAP_RMA },
+	{ "remote: message longer than the receive", too_long },
+	{ "rma: scatter list of many pieces", bulk_transfer, KFI_CAP_RMA },
+	KFI_CASES_END
+};

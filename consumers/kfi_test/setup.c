@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kfi_test: connections coming about, or not. */
+#define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
+
+#include "kfi_test.h"
+
+static const char hello[] = "private data of the request";
+static const char welcome[] = "private data of the accept";
+static const char sorry[] = "private data of the reject";
+
+/* Providers may pad with zeros. */
+static bool same(const void *got, u32 got_len, const void *sent, u32 len)
+{
+	if (!got || got_len < len || memcmp(got, sent, len)) {
+		kfi_say("%u bytes of private data, %u were sent", got_len, len);
+		return false;
+	}
+	return !memchr_inv(got + len, 0, got_len - len);
+}
+
+static int private_data(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	bool ok = false;
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_request(pair, hello, sizeof(hello));
+	if (ret)
+		goto out;
+	ok = same(pair->request->private_data, pair->request->private_data_len, hello, sizeof(hello));
+	ok &= kfi_expect(pair->request->device == kfi_test_device || !strcmp(pair->request->device->provider_name,
+									 kfi_test_device->provider_name), true);
+	ret = kfi_pair_accept(pair, welcome, sizeof(welcome));
+	if (ret)
+		goto out;
+	ok &= same(pair->a.pd, pair->a.pd_len, welcome, sizeof(welcome));
+	ok &= kfi_expect(pair->a.ird >= 1 && pair->a.ord >= 1, true);
+out:
+	kfi_pair_free(pair);
+	return ret ?: ok ? 0 : -EBADMSG;
+}
+
+static int private_data_max(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	static u8 data[KFI_PRIVATE_DATA_MIN];
+	bool ok = false;
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	memset(data, 0xa5, sizeof(data));
+	ok = kfi_expect(kfi_test_device->attr.max_private_data >= sizeof(data), true);
+	ret = kfi_pair_request(pair, data, sizeof(data));
+	if (!ret)
+		ok &= same(pair->request->private_data, pair->request->private_data_len, data, sizeof(data));
+	if (!ret)
+		ret = kfi_pair_accept(pair, data, sizeof(data));
+	if (!ret)
+		ok &= same(pair->a.pd, pair->a.pd_len, data, sizeof(data));
+	kfi_pair_free(pair);
+	return ret ?: ok ? 0 : -EBADMSG;
+}
+
+/* Too long in each direction; what was refused can be tried again. */
+static int private_data_too_long(void)
+{
+	u32 len = kfi_test_device->attr.max_private_data + 1;
+	struct kfi_conn_param param = { .private_data_len = len, .retry_count = 7, .rnr_retry_count = 7 };
+	struct kfi_pair *pair = kfi_pair_new();
+	u8 *data = kzalloc(len, GFP_KERNEL);
+	struct kfi_info *info;
+	int status, ret;
+	bool ok;
+
+	if (!pair || !data) {
+		kfree(pair);
+		kfree(data);
+		return -ENOMEM;
+	}
+	param.private_data = data;
+	info = kfi_test_resolve(&status);
+	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	if (ret)
+		goto out;
+	ok = kfi_expect(kfi_ep_connect(pair->a.ep, &param), -EMSGSIZE);
+	kfi_side_close(&pair->a);
+
+	kfi_pair_init(pair);
+	ret = kfi_pair_request(pair, NULL, 0);
+	if (ret)
+		goto out;
+	ok &= kfi_expect(kfi_info_reject(pair->request, data, len), -EMSGSIZE);
+	ok &= kfi_expect(kfi_info_reject(pair->request, NULL, 1), -EINVAL);
+	ret = kfi_side_open(&pair->p, pair, pair->request, true);
+	if (ret)
+		goto out;
+	pair->request = ERR_PTR(-EALREADY);
+	ok &= kfi_expect(kfi_ep_accept(pair->p.ep, &param), -EMSGSIZE);
+	param.private_data_len = 0;
+	ret = kfi_ep_accept(pair->p.ep, &param) ?: kfi_test_wait(&pair->a.established);
+	ret = ret ?: ok ? 0 : -EBADMSG;
+out:
+	kfi_pair_free(pair);
+	kfree(data);
+	return ret;
+}
+
+static int ended_with(struct kfi_side *side, enum kfi_event_type type, int status)
+{
+	int ret = kfi_test_wait(&side->ended);
+
+	if (ret) {
+		kfi_say("the end is not reported");
+		return ret;
+	}
+	return kfi_expect(side->end_type, type) && kfi_expect(side->end_status, status) &&
+	       kfi_expect(atomic_read(&side->nr_ended), 1) ? 0 : -EBADMSG;
+}
+
+static int reject(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_request(pair, hello, sizeof(hello));
+	if (!ret) {
+		ret = kfi_info_reject(pair->request, sorry, sizeof(sorry));
+		pair->request = ERR_PTR(-EALREADY);
+	}
+	ret = ret ?: ended_with(&pair->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
+	/* siw reports a consumer's reject as one of its own, which has no private data. */
+	if (!ret && !kfi_test_iwarp() && !same(pair->a.pd, pair->a.pd_len, sorry, sizeof(sorry)))
+		ret = -EBADMSG;
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int drop_request(void)
+{
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_request(pair, NULL, 0);
+	if (!ret) {
+		kfi_info_put(pair->request);
+		pair->request = ERR_PTR(-EALREADY);
+	}
+	ret = ret ?: ended_with(&pair->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int nobody_listens(void)
+{
+	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_info *info;
+	int status, ret;
+
+	if (!pair)
+		return -ENOMEM;
+	info = kfi_test_resolve(&status);
+	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	if (ret)
+		goto out;
+	ret = kfi_ep_connect(pair->a.ep, &param);
+	if (ret == -ECONNREFUSED) {
+		/* The provider knew at once; then there is no event. */
+		ret = kfi_expect(atomic_read(&pair->a.nr_ended), 0) ? 0 : -EBADMSG;
+		goto out;
+	}
+	ret = ret ?: kfi_test_wait(&pair->a.ended);
+	if (!ret) {
+		bool ok = pair->a.end_type == KFI_EVENT_REJECTED || pair->a.end_type == KFI_EVENT_ERROR;
+
+		ok &= pair->a.end_status == -ECONNREFUSED || pair->a.end_status == -ECONNRESET;
+		if (!ok)
+			kfi_say("event %d, status %d", pair->a.end_type, pair->a.end_status);
+		ret = ok ? 0 : -EBADMSG;
+	}
+out:
+	kfi_pair_free(pair);
+	return ret;
+}
+
+/* Calls that do not fit the side or the state. */
+static int wrong_calls(void)
+{
+	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
+	struct kfi_pair *pair = kfi_pair_new();
+	struct sockaddr_storage addr;
+	int ret;
+	bool ok;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_request(pair, NULL, 0);
+	if (ret)
+		goto out;
+	ok = kfi_expect(kfi_ep_connect(pair->a.ep, &param), -EINVAL);
+	ok &= kfi_expect(kfi_ep_accept(pair->a.ep, &param), -EINVAL);
+	ok &= kfi_expect(kfi_ep_shutdown(pair->a.ep), -ENOTCONN);
+	ok &= kfi_expect(kfi_ep_addr(pair->a.ep, true, NULL), -EINVAL);
+	ret = kfi_side_open(&pair->p, pair, pair->request, true);
+	if (ret)
+		goto out;
+	pair->request = ERR_PTR(-EALREADY);
+	ok &= kfi_expect(kfi_ep_connect(pair->p.ep, &param), -EINVAL);
+	ok &= kfi_expect(kfi_ep_accept(pair->p.ep, NULL), -EINVAL);
+	param.rnr_retry_count = 8;
+	ok &= kfi_expect(kfi_ep_accept(pair->p.ep, &param), -EINVAL);
+	param.rnr_retry_count = 7;
+	ret = kfi_ep_accept(pair->p.ep, &param) ?: kfi_test_wait(&pair->a.established);
+	if (ret)
+		goto out;
+	ok &= kfi_expect(kfi_ep_accept(pair->p.ep, &param), -EINVAL);
+	ok &= kfi_expect(kfi_ep_addr(pair->a.ep, true, &addr), 0);
+	ok &= kfi_expect(!memcmp(&addr, &kfi_test_addr, 8), true);
+	ret = ok ? 0 : -EBADMSG;
+out:
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int open_errno(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr)
+{
+	struct kfi_ep *ep = kfi_ep_open(info, domain, attr);
+
+	if (IS_ERR(ep))
+		return PTR_ERR(ep);
+	kfi_say("an endpoint that was to be refused is open");
+	kfi_ep_close(ep);
+	return 0;
+}
+
+static void no_event(struct kfi_ep *ep, const struct kfi_event *event)
+{
+}
+
+static int open_arguments(void)
+{
+	const struct kfi_device_attr *limits = &kfi_test_device->attr;
+	struct kfi_ep_attr good = { .max_tx = 4, .max_rx = 4, .max_tx_sge = 1, .max_rx_sge = 1, .event = no_event };
+	struct kfi_ep_attr attr;
+	struct kfi_domain *domain;
+	struct kfi_info *info;
+	struct kfi_cq *cq;
+	int status, ret;
+	bool ok;
+
+	info = kfi_test_resolve(&status);
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	domain = kfi_domain_open(info->device, 0);
+	cq = IS_ERR(domain) ? ERR_CAST(domain) : kfi_cq_alloc(domain, NULL, 32, -1, KFI_POLL_SOFTIRQ);
+	ret = status ?: PTR_ERR_OR_ZERO(cq);
+	if (ret)
+		goto out;
+	good.tx_cq = cq;
+	good.rx_cq = cq;
+
+	ok = kfi_expect(open_errno(NULL, domain, &good), -EINVAL);
+	ok &= kfi_expect(open_errno(info, NULL, &good), -EINVAL);
+	ok &= kfi_expect(open_errno(info, domain, NULL), -EINVAL);
+	attr = good;
+	attr.flags = 1;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EOPNOTSUPP);
+	attr = good;
+	attr.event = NULL;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.rx_cq = NULL;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.max_tx = 0;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.max_tx = limits->max_tx + 1;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.max_rx = limits->max_rx + 1;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.max_tx_sge = limits->max_tx_sge + 1;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	attr = good;
+	attr.max_rx_sge = limits->max_rx_sge + 1;
+	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	ret = ok ? 0 : -EBADMSG;
+out:
+	if (!IS_ERR(cq))
+		kfi_cq_free(cq);
+	if (!IS_ERR(domain))
+		kfi_domain_put(domain);
+	kfi_info_put(info);
+	return ret;
+}
+
+const struct kfi_case kfi_setup_cases[] = {
+	{ "connect: private data both ways", private_data },
+	{ "connect: the private data that every provider carries", private_data_max },
+	{ "connect: private data too long", private_data_too_long },
+	{ "connect: refused, with private data", reject },
+	{ "connect: request dropped", drop_request },
+	{ "connect: nobody listens", nobody_listens },
+	{ "connect: calls that do not fit", wrong_calls },
+	{ "open: arguments", open_arguments },
+	KFI_CASES_END
+};
