@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Included at the root of each of these crates: the consumers' interface as it is, and an operation.
+
+#[path = "../../consumers/kfi_perf/bindings.rs"]
+mod bindings;
+#[path = "../../consumers/kfi.rs"]
+pub mod kfi;
+
+/// What `module!` would make.
+pub struct LocalModule;
+
+impl kernel::ModuleMetadata for LocalModule {
+    const NAME: &'static kernel::str::CStr = c"compile_fail";
+}
+
+/// An operation that moves a buffer.
+pub struct Message(pub u32);
+
+impl kfi::Op for Message {
+    type Mem = kfi::Buffer;
+
+    fn done(request: kfi::Request<Self>, comp: kfi::Comp<'_>) {
+        // Posted again, without an allocation.
+        if comp.ok().is_ok() {
+            let _ = comp.ep().recv(request, 64);
+        }
+    }
+}
