@@ -35,7 +35,7 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     if device.has_caps(bindings::ib_device_cap_flags_IB_DEVICE_MEM_MGT_EXTENSIONS as u64) {
         caps |= bindings::KFI_CAP_SEND_INV | bindings::KFI_CAP_MR;
     }
-    if device.has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG as u64) {
+    if device.has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG.into()) {
         caps |= bindings::KFI_CAP_SG_GAPS;
     }
     // siw never reports that a queue pair has taken its last shared receive, so that draining one waits for the whole of the

@@ -13,32 +13,9 @@
 
 use kernel::prelude::*;
 
-#[allow(
-    clippy::all,
-    missing_docs,
-    non_camel_case_types,
-    non_upper_case_globals,
-    non_snake_case,
-    improper_ctypes,
-    unreachable_pub,
-    unsafe_op_in_unsafe_fn,
-    dead_code,
-    unused
-)]
-mod bindings {
-    pub(crate) use kernel::bindings::*;
-    use kernel::ffi;
-    use pin_init::{MaybeZeroable, Zeroable};
-    type __kernel_size_t = usize;
-    type __kernel_ssize_t = isize;
-    type __kernel_ptrdiff_t = isize;
-    // SAFETY: a newtype around `Storage`.
-    unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
-    include!(concat!(env!("KFI_OBJ"), "/bindings_generated.rs"));
-}
-
 mod api;
 mod attr;
+mod bindings;
 mod client;
 #[path = "../shim/sys/compat.rs"]
 mod compat;

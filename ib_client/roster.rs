@@ -69,17 +69,12 @@ impl<T> Roster<T> {
     /// Removes the oldest object and returns it.
     pub(crate) fn pop(&self) -> Option<Arc<T>> {
         let mut inner = self.inner.lock();
-        let (next, node) = inner.objects.cursor_front_mut()?.remove_current();
-        drop(next);
+        let (_, node) = inner.objects.cursor_front_mut()?.remove_current();
         Some(node.to_key_value().1)
     }
 
     /// Calls `f` for each object, with the lock of the roster held.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Arc<T>)) {
-        self.inner
-            .lock()
-            .objects
-            .values()
-            .for_each(|object| f(object));
+    pub(crate) fn for_each(&self, f: impl FnMut(&Arc<T>)) {
+        self.inner.lock().objects.values().for_each(f);
     }
 }

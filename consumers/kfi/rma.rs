@@ -102,11 +102,7 @@ impl Ep {
         request: Request<T>,
         remote: Remote,
     ) -> Result<(), Refused<T>> {
-        self.rma(
-            request,
-            remote,
-            DataDirection::FromDevice.into(),
-        )
+        self.rma(request, remote, DataDirection::FromDevice.into())
     }
 
     fn rma<T: Op<Mem = Rma>>(

@@ -618,7 +618,8 @@ impl<X: Transport> Flow<X> {
                 self.stats.ops.add(1);
                 self.stats.bytes.add(len as u64);
                 self.recv(post, req);
-                self.unacked.store(self.unacked.load(Relaxed).wrapping_add(1), Relaxed);
+                self.unacked
+                    .store(self.unacked.load(Relaxed).wrapping_add(1), Relaxed);
                 self.acknowledge(post);
             }
             (Loop::Rate, Role::Client) => {

@@ -8,8 +8,7 @@ use super::{
     cm::CmId,
     cq::Cq,
     device::Device,
-    drain,
-    errno,
+    drain, errno,
     pd::Pd,
     srq::Srq,
     wr::{
