@@ -226,7 +226,7 @@ impl<X: Transport> Flow<X> {
     fn region_len(&self) -> Option<usize> {
         match self.params.what {
             Loop::Read => Some(self.size()),
-            Loop::Write if self.params.verify => Some(self.size() * self.lanes()),
+            Loop::Write if self.params.verify => Some(self.size().saturating_mul(self.lanes())),
             Loop::Write => Some(self.size()),
             Loop::PingPong | Loop::Rate => None,
         }
@@ -404,7 +404,7 @@ impl<X: Transport> Flow<X> {
             if begin != 0 {
                 self.stats
                     .ns
-                    .add(u64::try_from(self.now() - begin).unwrap_or(0));
+                    .add(u64::try_from(self.now().wrapping_sub(begin)).unwrap_or(0));
             }
         }
         self.done.complete_all();
@@ -462,7 +462,9 @@ impl<X: Transport> Flow<X> {
             key: self.remote.1.load(Relaxed),
         };
         if self.params.verify && self.params.what == Loop::Write {
-            remote.addr = remote.addr.wrapping_add((slot.index * self.size()) as u64);
+            remote.addr = remote
+                .addr
+                .wrapping_add(slot.index.wrapping_mul(self.size()) as u64);
         }
         self.stats.posted.add(1);
         let result = match what {
@@ -485,7 +487,7 @@ impl<X: Transport> Flow<X> {
             if credits <= 0 {
                 return self.park(req);
             }
-            self.credits.store(credits - 1, Relaxed);
+            self.credits.store(credits.wrapping_sub(1), Relaxed);
         }
         let seq = self.started.add(1);
         if seq >= self.params.iterations {
@@ -515,11 +517,11 @@ impl<X: Transport> Flow<X> {
     #[inline]
     fn iteration(&self, since: i64) {
         if let Some(histogram) = &self.histogram {
-            histogram.add(u64::try_from(self.now() - since).unwrap_or(0));
+            histogram.add(u64::try_from(self.now().wrapping_sub(since)).unwrap_or(0));
         }
         self.stats.ops.add(1);
         self.stats.bytes.add(self.params.size.into());
-        if self.finished.add(1) + 1 == self.params.iterations {
+        if self.finished.add(1).wrapping_add(1) == self.params.iterations {
             self.stopping.store(true, Relaxed);
             self.finish();
         }
@@ -624,8 +626,10 @@ impl<X: Transport> Flow<X> {
             }
             (Loop::Rate, Role::Client) => {
                 self.recv(post, req);
-                self.credits
-                    .store(self.credits.load(Relaxed) + self.batch(), Relaxed);
+                self.credits.store(
+                    self.credits.load(Relaxed).wrapping_add(self.batch()),
+                    Relaxed,
+                );
                 self.unpark(post);
             }
             (Loop::Read | Loop::Write, _) => self.recv(post, req),
@@ -653,7 +657,8 @@ impl<X: Transport> Flow<X> {
         }
         // Without one, the next control message that completes leads here again.
         if let Some(req) = self.control() {
-            self.unacked.store(unacked - self.batch(), Relaxed);
+            self.unacked
+                .store(unacked.wrapping_sub(self.batch()), Relaxed);
             self.send(post, req, Use::Control, GREETING);
         }
     }

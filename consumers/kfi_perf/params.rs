@@ -193,7 +193,7 @@ impl Params {
             && self.iterations > 0
             && self.cycles > 0
             && (!self.verify || self.size >= super::verify::SIZE_MIN)
-            && u64::from(self.size) * u64::from(self.depth) <= 1 << 28;
+            && u64::from(self.size).saturating_mul(u64::from(self.depth)) <= 1 << 28;
         if ok {
             Ok(())
         } else {

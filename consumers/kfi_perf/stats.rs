@@ -121,7 +121,7 @@ impl Histogram {
     /// The time that `permille` of the iterations did not exceed; `None` without any.
     pub fn quantile(&self, permille: u64) -> Option<u64> {
         let total: u64 = self.0.iter().map(Counter::get).sum();
-        let wanted = (total * permille).div_ceil(1000);
+        let wanted = total.saturating_mul(permille).div_ceil(1000);
         let mut seen = 0;
         for (index, counter) in self.0.iter().enumerate() {
             seen += counter.get();

@@ -124,12 +124,12 @@ pub struct Limits {
 impl Limits {
     /// For a connection that does what `params` say, on either side.
     pub fn new(params: &Params) -> Self {
-        let max_tx = 2 * params.depth + 16;
-        let max_rx = 2 * params.depth + 16;
+        let max_tx = params.depth.saturating_mul(2).saturating_add(16);
+        let max_rx = params.depth.saturating_mul(2).saturating_add(16);
         Self {
             max_tx,
             max_rx,
-            nr_cqe: max_tx + max_rx + 8,
+            nr_cqe: max_tx.saturating_add(max_rx).saturating_add(8),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! error: none
 include!("root.rs");
 
-use kfi::{access, Drained, Endpoint, Ep, Exposed, Handler, Idle, Mr, Op, Pages, Remote, Request};
 use kernel::prelude::*;
+use kfi::{access, Drained, Endpoint, Ep, Exposed, Handler, Idle, Mr, Op, Pages, Remote, Request};
 
 /// A post takes the buffer, and gives it back when it is refused.
 pub fn post(ep: &Ep, request: Request<Message>) -> usize {
