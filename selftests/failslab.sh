@@ -52,15 +52,14 @@ each()
 }
 
 # From worker threads and interrupts as well: any allocation below one of the modules, by chance.
-section() { cat "/sys/module/$1/sections/.$2" 2>/dev/null; }
 chance()
 {
-	local d=/sys/kernel/debug/failslab n failed=0 start
+	local d=/sys/kernel/debug/failslab n failed=0 size start
 
-	start=$(section "$1" text)
-	[ -n "$start" ] || { echo "no address of $1"; return 1; }
+	read -r size start < <(awk -v m="$1" '$1 == m { print $2, $6 }' /proc/modules)
+	[ $((start)) -ne 0 ] || { echo "no address of $1"; return 1; }
 	echo "$start" > $d/require-start
-	printf '0x%x\n' $((start + $(awk -v m="$1" '$1 == m { print $2 }' /proc/modules))) > $d/require-end
+	printf '0x%x\n' $((start + size)) > $d/require-end
 	echo 32 > $d/stacktrace-depth
 	echo 25 > $d/probability
 	for n in $(seq $ROUNDS); do

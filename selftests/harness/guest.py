@@ -52,8 +52,9 @@ class Guest:
         with open(os.path.join(self.run_dir, "env"), "w", encoding="utf-8") as f:
             for key, value in self.env.items():
                 f.write(f"{key}='{value}'\n")
-        # A PID namespace of its own: ending its first process ends everything in it.
-        prefix = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--"]
+        # A PID namespace of its own: ending its first process ends everything in it. That is a shell, not the guest:
+        # abort(3), with which User-Mode Linux ends a panic, has no effect on the first process of a namespace.
+        prefix = ["unshare", "--pid", "--fork", "--kill-child=KILL", "--", "sh", "-c", '"$@"; exit $?', "sh"]
         command, environ, log = self.command()
         # pylint: disable=consider-using-with
         with open(os.path.join(self.run_dir, "stderr"), "wb") as stderr:
@@ -146,7 +147,7 @@ def run_jobs(guest, jobs, sink):
                 current.started = time.monotonic()
                 sink.begin(current)
                 # init ends the script itself at its limit and then clears up; this is for a guest that cannot.
-                deadline = time.monotonic() + current.limit + 150 * config["scale"]
+                deadline = time.monotonic() + current.limit + 30 + 65 * config["scale"]
             elif word == "@end":
                 todo.remove(current)
                 sink.end(current, lines, int(rest[1]), int(rest[2]))
