@@ -14,16 +14,24 @@ use kernel::{
     types::Opaque, //
 };
 
-/// Pages that need not be neighbours, with a scatter list over them.
+/// What a [`Pages`] owns. The list points to it.
+enum Memory {
+    /// Pages that need not be neighbours.
+    Scattered(KVec<Page>),
+    /// One piece.
+    Contiguous(KVec<u8>),
+}
+
+/// Memory with a scatter list over it.
 ///
 /// # Invariants
 ///
-/// `table` is an initialised scatter list whose elements cover the first `len` bytes of `pages` and nothing else.
+/// `table` is an initialised scatter list whose elements cover the first `len` bytes of `memory` and nothing else.
 pub struct Pages {
     table: KBox<Opaque<bindings::sg_table>>,
     len: usize,
-    // Behind the list that points to them.
-    pages: KVec<Page>,
+    // Behind the list that points to it.
+    memory: Memory,
 }
 
 // SAFETY: The list is plain memory that this value owns.
@@ -62,7 +70,37 @@ impl Pages {
             )
         })?;
         // INVARIANT: As just made.
-        Ok(Self { table, len, pages })
+        Ok(Self {
+            table,
+            len,
+            memory: Memory::Scattered(pages),
+        })
+    }
+
+    /// Allocates `len` zeroed bytes in one piece. Sleeps.
+    pub fn contiguous(len: usize) -> Result<Self> {
+        if len == 0 {
+            return Err(EINVAL);
+        }
+        let mut memory = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+        let table = KBox::new(Opaque::new(bindings::sg_table::default()), GFP_KERNEL)?;
+        // SAFETY: The table is ours.
+        to_result(unsafe { bindings::sg_alloc_table(table.get(), 1, bindings::GFP_KERNEL) })?;
+        // SAFETY: The list has one element; the memory is of kmalloc() and lives as long as the list.
+        unsafe {
+            bindings::sg_init_one(
+                (*table.get()).sgl,
+                memory.as_mut_ptr().cast(),
+                // CAST: kmalloc() gives no more than fits.
+                len as c_uint,
+            )
+        };
+        // INVARIANT: As just made.
+        Ok(Self {
+            table,
+            len,
+            memory: Memory::Contiguous(memory),
+        })
     }
 
     /// Number of bytes.
@@ -75,9 +113,15 @@ impl Pages {
         self.len == 0
     }
 
-    /// Number of pages.
+    /// Number of pages that a region needs for it.
     pub fn nr_pages(&self) -> usize {
-        self.pages.len()
+        match &self.memory {
+            Memory::Scattered(pages) => pages.len(),
+            Memory::Contiguous(bytes) => {
+                let begin = bytes.as_ptr() as usize % PAGE_SIZE;
+                (begin + bytes.len()).div_ceil(PAGE_SIZE)
+            }
+        }
     }
 
     /// Number of elements of the scatter list.

@@ -279,7 +279,7 @@ impl Transport for Kfi {
             return Self::request(conn, index, len);
         }
         let region = conn.region(
-            Pages::new(len, false)?,
+            Pages::contiguous(len)?,
             access::LOCAL_WRITE | access::REMOTE_WRITE,
         )?;
         Request::new(
@@ -294,7 +294,7 @@ impl Transport for Kfi {
         unit: usize,
         fill: impl Fn(&mut [u8]),
     ) -> Result<(Self::Region, Remote)> {
-        let mut pages = Pages::new(len, false)?;
+        let mut pages = Pages::contiguous(len)?;
         let mut bytes = VVec::from_elem(0u8, unit, GFP_KERNEL)?;
         fill(&mut bytes);
         let mut at = 0;
