@@ -52,6 +52,13 @@ impl Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id(u32);
 
+impl Id {
+    /// Index of the place in the storage.
+    pub(crate) fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -69,12 +76,10 @@ pub(crate) struct Slot {
     access: Access,
     generation: u32,
     key: u32,
-    users: u32,
     next: u32,
     owner: u64,
     base: u64,
     len: u64,
-    cookie: usize,
 }
 
 impl Slot {
@@ -88,12 +93,10 @@ impl Slot {
             },
             generation: 0,
             key: NO_KEY,
-            users: 0,
             next: NONE,
             owner: 0,
             base: 0,
             len: 0,
-            cookie: 0,
         }
     }
 }
@@ -101,10 +104,8 @@ impl Slot {
 /// What a good key leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
-    /// The slot, for [`Table::pin`].
+    /// The slot.
     pub(crate) id: Id,
-    /// What [`Table::alloc`] was given.
-    pub(crate) cookie: usize,
     /// Where in the region the access starts. `offset + len` does not exceed the region's length.
     pub(crate) offset: u64,
 }
@@ -211,11 +212,11 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
     }
 
     fn slot(&self, id: Id) -> Option<&Slot> {
-        self.slots.as_ref().get(usize::try_from(id.0).ok()?)
+        self.slots.as_ref().get(id.index())
     }
 
     fn slot_mut(&mut self, id: Id) -> Option<&mut Slot> {
-        self.slots.as_mut().get_mut(usize::try_from(id.0).ok()?)
+        self.slots.as_mut().get_mut(id.index())
     }
 
     // Free slots are taken in the order in which they came, so that one rests as long as it can.
@@ -227,12 +228,11 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         }
     }
 
-    /// Takes a place; `None` when the table is full. `cookie` comes back in each [`Hit`].
-    pub(crate) fn alloc(&mut self, cookie: usize) -> Option<Id> {
+    /// Takes a place; `None` when the table is full.
+    pub(crate) fn alloc(&mut self) -> Option<Id> {
         let id = Id(self.first);
         let slot = self.slot_mut(id)?;
         slot.state = State::Idle;
-        slot.cookie = cookie;
         slot.key = NO_KEY;
         let next = core::mem::replace(&mut slot.next, NONE);
         self.first = next;
@@ -243,18 +243,14 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
     }
 
     /// Gives a place back. Its region cannot be reached any more.
-    ///
-    /// Returns whether that is so: `false` while it is pinned, then try again.
-    pub(crate) fn free(&mut self, id: Id) -> bool {
-        self.revoke(id);
+    pub(crate) fn free(&mut self, id: Id) {
         match self.slot_mut(id) {
-            Some(slot) if slot.state == State::Idle && slot.users == 0 => {
+            Some(slot) if slot.state != State::Free => {
                 slot.state = State::Free;
                 slot.next = NONE;
                 self.push_free(id.0);
-                true
             }
-            _ => false,
+            _ => {}
         }
     }
 
@@ -326,11 +322,7 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         if len > room {
             return Err(Fault::Range);
         }
-        Ok(Hit {
-            id,
-            cookie: slot.cookie,
-            offset,
-        })
+        Ok(Hit { id, offset })
     }
 
     /// Ends the registration under `key`, for the peer's send with invalidate or the consumer's operation.
@@ -347,28 +339,5 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
                 slot.state = State::Idle;
             }
         }
-    }
-
-    /// Holds a region's memory for a transfer that goes on after this call.
-    pub(crate) fn pin(&mut self, id: Id) -> Result<(), Fault> {
-        let slot = self.slot_mut(id).ok_or(Fault::Key)?;
-        slot.users = slot.users.checked_add(1).ok_or(Fault::Limit)?;
-        Ok(())
-    }
-
-    /// Ends a [`Table::pin`]; returns whether it was the last one.
-    pub(crate) fn unpin(&mut self, id: Id) -> bool {
-        match self.slot_mut(id) {
-            Some(slot) => {
-                slot.users = slot.users.saturating_sub(1);
-                slot.users == 0
-            }
-            None => false,
-        }
-    }
-
-    /// Whether a transfer holds the region.
-    pub(crate) fn pinned(&self, id: Id) -> bool {
-        self.slot(id).is_some_and(|slot| slot.users != 0)
     }
 }

@@ -12,7 +12,6 @@ struct Region {
     id: Id,
     key: u32,
     live: Option<Grant>,
-    pins: u32,
 }
 
 fn access(byte: u8) -> Access {
@@ -47,14 +46,13 @@ pub fn run(input: &mut Input<'_>) {
         match (act & 15, regions.get_mut(pick)) {
             (0, _) => {
                 let full = regions.len() == table.capacity();
-                match table.alloc(regions.len()) {
+                match table.alloc() {
                     Some(id) => {
                         assert!(!full && regions.iter().all(|r| r.id != id));
                         regions.push(Region {
                             id,
                             key: NO_KEY,
                             live: None,
-                            pins: 0,
                         });
                     }
                     None => assert!(full),
@@ -65,12 +63,9 @@ pub fn run(input: &mut Input<'_>) {
                 table.grow(vec![Slot::new(); larger]);
             }
             (2, Some(r)) => {
-                let freed = table.free(r.id);
-                assert_eq!(freed, r.pins == 0);
-                r.live = None;
-                if freed {
-                    regions.swap_remove(pick);
-                }
+                table.free(r.id);
+                assert_eq!(table.next_key(r.id), NO_KEY);
+                regions.swap_remove(pick);
             }
             (3, Some(r)) => {
                 let key = table.next_key(r.id);
@@ -102,15 +97,7 @@ pub fn run(input: &mut Input<'_>) {
                     r.live = None;
                 }
             }
-            (7, Some(r)) => {
-                table.pin(r.id).unwrap();
-                r.pins += 1;
-            }
-            (8, Some(r)) if r.pins > 0 => {
-                r.pins -= 1;
-                assert_eq!(table.unpin(r.id), r.pins == 0);
-            }
-            (9, _) => {
+            (7, _) => {
                 // Any key at all: only one that is live may work.
                 let key = input.u64();
                 let found = regions
@@ -119,7 +106,7 @@ pub fn run(input: &mut Input<'_>) {
                 let got = table.check(0, key, number(input), number(input), access(act >> 4));
                 assert!(found || got == Err(Fault::Key));
             }
-            (10.., Some(r)) => {
+            (8.., Some(r)) => {
                 let (addr, len) = (number(input), number(input));
                 let wanted = access(input.byte());
                 let owner = u64::from(act >> 7);

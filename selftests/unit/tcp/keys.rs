@@ -42,7 +42,7 @@ fn grant(access: Access) -> Grant {
 #[test]
 fn a_key_is_good_for_its_memory_only() {
     let mut t = table(4);
-    let id = t.alloc(99).unwrap();
+    let id = t.alloc().unwrap();
     let key = t.next_key(id);
     assert!(t.check(7, key.into(), 0x1000, 1, READ).is_err());
     t.register(id, key, &grant(READ)).unwrap();
@@ -69,7 +69,7 @@ fn a_key_is_good_for_its_memory_only() {
         let got = t.check(7, key, addr, len, READ).map(|hit| hit.offset);
         assert_eq!(got, want, "{addr:#x} {len:#x}");
     }
-    assert_eq!(t.check(7, key, 0x1000, 1, READ).unwrap().cookie, 99);
+    assert_eq!(t.check(7, key, 0x1000, 1, READ).unwrap().id, id);
     assert_eq!(t.check(7, key, 0x1000, 1, WRITE), Err(Fault::Access));
     // Another connection, another table's key, a key with more than 32 bits, none at all.
     assert_eq!(t.check(8, key, 0x1000, 1, READ), Err(Fault::Key));
@@ -81,7 +81,7 @@ fn a_key_is_good_for_its_memory_only() {
 #[test]
 fn an_old_key_is_no_key() {
     let mut t = table(1);
-    let id = t.alloc(0).unwrap();
+    let id = t.alloc().unwrap();
     let mut seen = HashSet::new();
     for _ in 0..4000 {
         let key = t.next_key(id);
@@ -107,7 +107,7 @@ fn an_old_key_is_no_key() {
 #[test]
 fn only_the_owner_invalidates() {
     let mut t = table(2);
-    let id = t.alloc(0).unwrap();
+    let id = t.alloc().unwrap();
     let key = t.next_key(id);
     t.register(id, key, &grant(WRITE)).unwrap();
     assert_eq!(t.invalidate(6, key), Err(Fault::Key));
@@ -118,7 +118,7 @@ fn only_the_owner_invalidates() {
 #[test]
 fn memory_that_wraps_is_refused() {
     let mut t = table(1);
-    let id = t.alloc(0).unwrap();
+    let id = t.alloc().unwrap();
     let key = t.next_key(id);
     let mut g = grant(READ);
     g.base = u64::MAX - 0x1ff;
@@ -128,34 +128,30 @@ fn memory_that_wraps_is_refused() {
 }
 
 #[test]
-fn a_pinned_region_is_not_freed() {
+fn a_freed_region_is_out_of_reach() {
     let mut t = table(1);
-    let id = t.alloc(0).unwrap();
+    let id = t.alloc().unwrap();
     let key = t.next_key(id);
     t.register(id, key, &grant(READ)).unwrap();
-    t.pin(id).unwrap();
-    t.pin(id).unwrap();
-    assert!(!t.free(id));
-    // Out of reach all the same.
+    t.free(id);
     assert_eq!(t.check(7, key.into(), 0x1000, 1, READ), Err(Fault::Key));
-    assert!(t.alloc(0).is_none());
-    assert!(!t.unpin(id));
-    assert!(t.pinned(id));
-    assert!(t.unpin(id));
-    assert!(t.free(id));
-    assert!(!t.free(id));
-    assert!(t.alloc(0).is_some());
+    assert_eq!(t.next_key(id), NO_KEY);
+    assert_eq!(t.register(id, key, &grant(READ)), Err(Fault::Key));
+    // Twice does no harm.
+    t.free(id);
+    assert_eq!(t.alloc(), Some(id));
+    assert!(t.alloc().is_none());
 }
 
 #[test]
 fn slots_rest_and_tables_grow() {
     let mut t = table(3);
-    let ids: Vec<_> = (0..3).map(|i| t.alloc(i).unwrap()).collect();
-    assert!(t.alloc(3).is_none());
-    assert!(t.free(ids[1]));
-    assert!(t.free(ids[0]));
-    assert_eq!(t.alloc(0), Some(ids[1]));
-    assert_eq!(t.alloc(0), Some(ids[0]));
+    let ids: Vec<_> = (0..3).map(|_| t.alloc().unwrap()).collect();
+    assert!(t.alloc().is_none());
+    t.free(ids[1]);
+    t.free(ids[0]);
+    assert_eq!(t.alloc(), Some(ids[1]));
+    assert_eq!(t.alloc(), Some(ids[0]));
     let key = t.next_key(ids[2]);
     t.register(ids[2], key, &grant(READ)).unwrap();
     // Not larger: comes back.
@@ -164,9 +160,9 @@ fn slots_rest_and_tables_grow() {
     assert_eq!(t.capacity(), 8);
     assert!(t.check(7, key.into(), 0x1000, 1, READ).is_ok());
     for _ in 0..5 {
-        assert!(t.alloc(0).is_some());
+        assert!(t.alloc().is_some());
     }
-    assert!(t.alloc(0).is_none());
+    assert!(t.alloc().is_none());
 }
 
 #[test]
@@ -174,8 +170,8 @@ fn keys_differ_and_look_random() {
     let mut t = table(5000);
     let mut seen = HashSet::new();
     let mut low_bits = 0u32;
-    for i in 0..5000 {
-        let id = t.alloc(i).unwrap();
+    for _ in 0..5000 {
+        let id = t.alloc().unwrap();
         let key = t.next_key(id);
         assert!(seen.insert(key));
         low_bits += key & 1;
@@ -197,10 +193,10 @@ fn random_use_agrees_with_a_model() {
     // What the model knows of live keys: key -> (owner, base, len, access).
     let mut live: HashMap<u32, (u64, u64, u64, Access)> = HashMap::new();
     let mut key_of = HashMap::new();
-    for step in 0..300_000 {
+    for _ in 0..300_000 {
         match random.below(8) {
             0 => {
-                if let Some(id) = t.alloc(step) {
+                if let Some(id) = t.alloc() {
                     ids.push(id);
                 }
                 assert!(ids.len() <= 16);
@@ -211,7 +207,7 @@ fn random_use_agrees_with_a_model() {
                 if let Some(key) = key_of.remove(&format!("{id:?}")) {
                     live.remove(&key);
                 }
-                assert!(t.free(id));
+                t.free(id);
             }
             2 | 3 if !ids.is_empty() => {
                 let id = ids[random.below(ids.len() as u64) as usize];
