@@ -3,4 +3,5 @@
 #include <kfi/kfi.h>
 #include <kfi/provider.h>
 #include "helpers.h"
+#include "net.h"
 #include "trace.h"

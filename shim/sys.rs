@@ -5,15 +5,19 @@
 //! A view such as [`Domain`] has the layout of the C structure behind it, and exists only by reference. [`Own`] stands
 //! for the right to end an object. The callbacks of a provider are called in here, and only in here.
 
+pub(crate) mod addr;
 pub(crate) mod client;
 pub(crate) mod compat;
+pub(crate) mod count;
 pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod domain;
 pub(crate) mod endpoint;
 pub(crate) mod errno;
 pub(crate) mod info;
+pub(crate) mod irq_lock;
 pub(crate) mod locks;
+pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod own;
 pub(crate) mod pep;
@@ -22,8 +26,11 @@ pub(crate) mod provider;
 pub(crate) mod queue;
 pub(crate) mod region;
 pub(crate) mod resolve;
+pub(crate) mod ring;
 pub(crate) mod rma;
+pub(crate) mod socket;
 pub(crate) mod srx;
+pub(crate) mod workq;
 
 use crate::{
     bindings,

@@ -24,3 +24,48 @@ pub(crate) fn eproto() -> Error {
 pub(crate) fn ecanceled() -> Error {
     Error::from_errno(-(bindings::ECANCELED as i32))
 }
+
+/// -EINPROGRESS
+pub(crate) fn einprogress() -> Error {
+    Error::from_errno(-(bindings::EINPROGRESS as i32))
+}
+
+/// -ENOTCONN
+pub(crate) fn enotconn() -> Error {
+    Error::from_errno(-(bindings::ENOTCONN as i32))
+}
+
+/// -ESHUTDOWN
+pub(crate) fn eshutdown() -> Error {
+    Error::from_errno(-(bindings::ESHUTDOWN as i32))
+}
+
+/// -ECONNRESET
+pub(crate) fn econnreset() -> Error {
+    Error::from_errno(-(bindings::ECONNRESET as i32))
+}
+
+/// -ECONNREFUSED
+pub(crate) fn econnrefused() -> Error {
+    Error::from_errno(-(bindings::ECONNREFUSED as i32))
+}
+
+/// -EMSGSIZE
+pub(crate) fn emsgsize() -> Error {
+    Error::from_errno(-(bindings::EMSGSIZE as i32))
+}
+
+/// -EREMOTEIO
+pub(crate) fn eremoteio() -> Error {
+    Error::from_errno(-(bindings::EREMOTEIO as i32))
+}
+
+/// -EADDRINUSE
+pub(crate) fn eaddrinuse() -> Error {
+    Error::from_errno(-(bindings::EADDRINUSE as i32))
+}
+
+/// -ECONNABORTED
+pub(crate) fn econnaborted() -> Error {
+    Error::from_errno(-(bindings::ECONNABORTED as i32))
+}

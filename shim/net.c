@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bottom_half.h>
+#include <linux/crc32.h>
+#include <linux/sched/mm.h>
+#include <linux/tcp.h>
+#include <linux/wait_bit.h>
+#include <net/tcp.h>
+#include "net.h"
+
+static struct lock_class_key kfi_slock_keys[2], kfi_lock_keys[2];
+
+/* A socket's lock in the write-back path must not be taken for that of a user's socket. */
+static void kfi_sock_reclassify(struct sock *sk)
+{
+	if (!sock_allow_reclassification(sk))
+		return;
+	if (sk->sk_family == AF_INET6)
+		sock_lock_init_class_and_name(sk, "slock-AF_INET6-KFI", &kfi_slock_keys[1], "sk_lock-AF_INET6-KFI",
+					      &kfi_lock_keys[1]);
+	else
+		sock_lock_init_class_and_name(sk, "slock-AF_INET-KFI", &kfi_slock_keys[0], "sk_lock-AF_INET-KFI",
+					      &kfi_lock_keys[0]);
+}
+
+void rust_helper_kfi_sock_prepare(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (!sk->sk_net_refcnt)
+		sk_net_refcnt_upgrade(sk);
+	kfi_sock_reclassify(sk);
+	sk->sk_allocation = GFP_NOIO;
+	sk->sk_use_task_frag = false;
+	sk->sk_reuse = SK_CAN_REUSE;
+	tcp_sock_set_nodelay(sk);
+}
+
+void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,
+				struct kfi_sock_calls *saved)
+{
+	struct sock *sk = sock->sk;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	saved->ready = sk->sk_data_ready;
+	saved->space = sk->sk_write_space;
+	saved->change = sk->sk_state_change;
+	sk->sk_user_data = user;
+	sk->sk_data_ready = calls->ready;
+	sk->sk_write_space = calls->space;
+	sk->sk_state_change = calls->change;
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+void *rust_helper_kfi_sock_unwatch(struct socket *sock, const struct kfi_sock_calls *saved)
+{
+	struct sock *sk = sock->sk;
+	void *user;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	user = sk->sk_user_data;
+	sk->sk_user_data = NULL;
+	sk->sk_data_ready = saved->ready;
+	sk->sk_write_space = saved->space;
+	sk->sk_state_change = saved->change;
+	write_unlock_bh(&sk->sk_callback_lock);
+	return user;
+}
+
+void rust_helper_kfi_sock_read_lock(struct sock *sk)
+{
+	read_lock_bh(&sk->sk_callback_lock);
+}
+
+void rust_helper_kfi_sock_read_unlock(struct sock *sk)
+{
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+void *rust_helper_kfi_sock_user(struct sock *sk)
+{
+	return sk->sk_user_data;
+}
+
+struct sock *rust_helper_kfi_sock_sk(struct socket *sock)
+{
+	return sock->sk;
+}
+
+int rust_helper_kfi_sock_state(struct sock *sk)
+{
+	/* Pairs with inet_sk_state_store(): what came before the new state is seen too. */
+	return smp_load_acquire(&sk->sk_state);
+}
+
+int rust_helper_kfi_sock_error(struct socket *sock)
+{
+	return sock_error(sock->sk);
+}
+
+bool rust_helper_kfi_sock_peer_ended(struct socket *sock)
+{
+	return READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
+}
+
+int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor)
+{
+	read_descriptor_t desc = { .arg.data = arg, .count = 1 };
+	struct sock *sk = sock->sk;
+	int ret;
+
+	lock_sock(sk);
+	ret = sock->ops->read_sock(sk, &desc, actor);
+	release_sock(sk);
+	return ret;
+}
+
+void rust_helper_kfi_sock_abort_on_close(struct socket *sock)
+{
+	sock_no_linger(sock->sk);
+}
+
+unsigned int rust_helper_kfi_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void rust_helper_kfi_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
+}
+
+void rust_helper_kfi_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void rust_helper_kfi_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+void rust_helper_kfi_cond_resched(void)
+{
+	cond_resched();
+}
+
+u32 rust_helper_kfi_crc32c(u32 crc, const void *data, size_t len)
+{
+	return crc32c(crc, data, len);
+}
+
+struct scatterlist *rust_helper_kfi_sg_next(struct scatterlist *sg)
+{
+	return sg_next(sg);
+}
+
+void *rust_helper_kfi_sg_virt(struct scatterlist *sg)
+{
+	return sg_virt(sg);
+}
+
+u32 rust_helper_kfi_sg_len(struct scatterlist *sg)
+{
+	return sg->length;
+}
+
+u64 rust_helper_kfi_sg_dma_addr(struct scatterlist *sg)
+{
+	return sg_dma_address(sg);
+}
+
+u32 rust_helper_kfi_sg_dma_len(struct scatterlist *sg)
+{
+	return sg_dma_len(sg);
+}
+
+/* Software moves the bytes, so the address of the memory is its "DMA address". */
+void rust_helper_kfi_sg_map_virt(struct scatterlist *sg)
+{
+	sg_dma_address(sg) = (uintptr_t)sg_virt(sg);
+	sg_dma_len(sg) = sg->length;
+}
+
+void rust_helper_kfi_count_dec(atomic_t *count)
+{
+	atomic_dec_and_wake_up(count);
+}
+
+/* Whether @count got to 0 within so many jiffies. */
+bool rust_helper_kfi_count_wait(atomic_t *count, unsigned long jiffies)
+{
+	return wait_var_event_timeout(count, atomic_read_acquire(count) == 0, jiffies) != 0;
+}

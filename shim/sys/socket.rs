@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! TCP sockets of the kernel's.
+
+use super::{
+    addr::{
+        Addr,
+        Net, //
+    },
+    errno,
+    memory::Piece,
+    workq, //
+};
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_int,
+        c_void, //
+    },
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+// Of include/linux/net.h, include/linux/socket.h and include/net/tcp_states.h.
+const SOCK_STREAM: c_int = 1;
+const IPPROTO_TCP: c_int = 6;
+const O_NONBLOCK: c_int = 0o4000;
+const TCP_ESTABLISHED: c_int = 1;
+const TCP_LISTEN: c_int = 10;
+const SHUT_WR: u32 = 1;
+const SHUT_RDWR: u32 = 2;
+
+/// Wants to know when a socket has something to read, room to write, or a new state.
+pub(crate) trait Watcher: Send + Sync + 'static {
+    /// Whether it watches listening sockets. Those hand their callbacks down to connections that nobody has accepted yet,
+    /// which do not concern their watcher.
+    const LISTENS: bool;
+
+    /// Something has happened. Softirq: must not sleep.
+    fn woken(this: ArcBorrow<'_, Self>);
+}
+
+/// A TCP socket.
+///
+/// # Invariants
+///
+/// - `sock` is a socket of the kernel's that nobody else owns.
+/// - If `saved` is there, the socket's callbacks are those of [`Socket::watch`], and its user data owns a reference to the
+///   watcher.
+pub(crate) struct Socket<W: Watcher> {
+    sock: NonNull<bindings::socket>,
+    saved: Option<bindings::kfi_sock_calls>,
+    _watcher: PhantomData<Arc<W>>,
+}
+
+// SAFETY: Sockets have their own locking.
+unsafe impl<W: Watcher> Send for Socket<W> {}
+// SAFETY: As above.
+unsafe impl<W: Watcher> Sync for Socket<W> {}
+
+impl<W: Watcher> Socket<W> {
+    /// Creates a socket for addresses of the family of `addr`. It holds the network namespace.
+    pub(crate) fn new(net: &Net, addr: &Addr) -> Result<Self> {
+        let mut sock = ptr::null_mut();
+        // SAFETY: The namespace is there while it is borrowed.
+        to_result(unsafe {
+            bindings::sock_create_kern(
+                net.as_raw(),
+                addr.family().into(),
+                SOCK_STREAM,
+                IPPROTO_TCP,
+                &mut sock,
+            )
+        })?;
+        // SAFETY: Created just now.
+        unsafe { Self::own(sock) }
+    }
+
+    /// # Safety
+    ///
+    /// The caller owns the socket and gives it away.
+    unsafe fn own(sock: *mut bindings::socket) -> Result<Self> {
+        let sock = NonNull::new(sock).ok_or(ENOMEM)?;
+        // SAFETY: A new socket, which nobody else uses.
+        unsafe { bindings::kfi_sock_prepare(sock.as_ptr()) };
+        // INVARIANT: Promised by the caller; nobody watches it.
+        Ok(Self {
+            sock,
+            saved: None,
+            _watcher: PhantomData,
+        })
+    }
+
+    fn as_raw(&self) -> *mut bindings::socket {
+        self.sock.as_ptr()
+    }
+
+    /// Takes a local address.
+    pub(crate) fn bind(&self, addr: &Addr) -> Result {
+        // SAFETY: Both are valid.
+        to_result(unsafe { bindings::kernel_bind(self.as_raw(), addr.as_raw(), addr.len()) })
+    }
+
+    /// Starts to listen.
+    pub(crate) fn listen(&self, backlog: c_int) -> Result {
+        // SAFETY: The socket is valid.
+        to_result(unsafe { bindings::kernel_listen(self.as_raw(), backlog) })
+    }
+
+    /// Takes a connection that waits; `EAGAIN` when there is none.
+    pub(crate) fn accept<V: Watcher>(&self) -> Result<Socket<V>> {
+        let mut sock = ptr::null_mut();
+        // SAFETY: The socket is valid.
+        to_result(unsafe { bindings::kernel_accept(self.as_raw(), &mut sock, O_NONBLOCK) })?;
+        // SAFETY: Created just now.
+        unsafe { Socket::own(sock) }
+    }
+
+    /// Starts to connect.
+    pub(crate) fn connect(&self, addr: &Addr) -> Result {
+        // SAFETY: Both are valid.
+        let ret = unsafe {
+            bindings::kernel_connect(self.as_raw(), addr.as_raw(), addr.len(), O_NONBLOCK)
+        };
+        // The outcome comes as a change of state.
+        if ret == errno::einprogress().to_errno() {
+            return Ok(());
+        }
+        to_result(ret)
+    }
+
+    /// The local address.
+    pub(crate) fn local(&self) -> Result<Addr> {
+        let mut addr = Addr::none();
+        // SAFETY: Both are valid; an address has room for any.
+        let ret = unsafe { bindings::kernel_getsockname(self.as_raw(), addr.as_raw_mut()) };
+        to_result(ret.min(0)).map(|()| addr)
+    }
+
+    /// The peer's address.
+    pub(crate) fn peer(&self) -> Result<Addr> {
+        let mut addr = Addr::none();
+        // SAFETY: As in `local`.
+        let ret = unsafe { bindings::kernel_getpeername(self.as_raw(), addr.as_raw_mut()) };
+        to_result(ret.min(0)).map(|()| addr)
+    }
+
+    /// Hears of changes, until [`Self::unwatch`]; at first of what has happened before.
+    pub(crate) fn watch(&mut self, watcher: Arc<W>) {
+        if self.saved.is_some() {
+            return;
+        }
+        let calls = bindings::kfi_sock_calls {
+            ready: Some(woken::<W>),
+            space: Some(woken::<W>),
+            change: Some(woken::<W>),
+        };
+        let mut saved = bindings::kfi_sock_calls::default();
+        // SAFETY: The socket is valid.
+        unsafe {
+            bindings::kfi_sock_watch(
+                self.as_raw(),
+                Arc::into_raw(watcher).cast_mut().cast(),
+                &calls,
+                &mut saved,
+            )
+        };
+        // INVARIANT: The reference was given to the user data.
+        self.saved = Some(saved);
+        // SAFETY: The socket is valid, and watched by this type.
+        unsafe { woken::<W>(bindings::kfi_sock_sk(self.as_raw())) };
+    }
+
+    /// Hears no more. No callback runs when this returns.
+    pub(crate) fn unwatch(&mut self) {
+        let Some(saved) = self.saved.take() else {
+            return;
+        };
+        // SAFETY: By the type invariant the callbacks are ours and the user data owns the reference.
+        drop(unsafe {
+            let user = bindings::kfi_sock_unwatch(self.as_raw(), &saved);
+            Arc::from_raw(user.cast_const().cast::<W>())
+        });
+    }
+
+    /// Whether it is connected.
+    pub(crate) fn is_connected(&self) -> bool {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_state(bindings::kfi_sock_sk(self.as_raw())) == TCP_ESTABLISHED }
+    }
+
+    /// Whether the peer has ended its direction, or the connection is gone. There may be something left to be read.
+    pub(crate) fn peer_ended(&self) -> bool {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_peer_ended(self.as_raw()) }
+    }
+
+    /// The error of the connection, which is told once.
+    pub(crate) fn error(&self) -> Result {
+        // SAFETY: The socket is valid.
+        to_result(unsafe { bindings::kfi_sock_error(self.as_raw()) })
+    }
+
+    /// Gives bytes to TCP, as many as there is room for; `EAGAIN` for none. They may be reused when this returns.
+    pub(crate) fn send(&self, pieces: &mut [Outgoing<'_>]) -> Result<usize> {
+        let size = pieces.iter().map(Outgoing::len).sum();
+        let mut msg = bindings::msghdr {
+            msg_flags: bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL,
+            ..Default::default()
+        };
+        // SAFETY: The pieces are valid while they are borrowed, which is longer than the call. CAST: transparent.
+        let ret = unsafe {
+            bindings::kernel_sendmsg(
+                self.as_raw(),
+                &mut msg,
+                pieces.as_mut_ptr().cast(),
+                pieces.len(),
+                size,
+            )
+        };
+        usize::try_from(ret).map_err(|_| Error::from_errno(ret))
+    }
+
+    /// Gives what has come to `sink`, as long as that takes all of it.
+    pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result {
+        let arg: *mut S = sink;
+        // SAFETY: The socket is valid, and `actor` gets the sink that is borrowed for the call.
+        let ret = unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>)) };
+        to_result(ret.min(0))
+    }
+
+    /// Ends our direction.
+    pub(crate) fn end(&self) {
+        // SAFETY: The socket is valid. Failure means that it has ended already.
+        unsafe { bindings::kernel_sock_shutdown(self.as_raw(), SHUT_WR) };
+    }
+
+    /// Ends both directions.
+    pub(crate) fn end_both(&self) {
+        // SAFETY: As above.
+        unsafe { bindings::kernel_sock_shutdown(self.as_raw(), SHUT_RDWR) };
+    }
+
+    /// Makes the socket's end a reset, so that nothing that is queued is sent any more.
+    pub(crate) fn abort_on_close(&self) {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_abort_on_close(self.as_raw()) };
+    }
+}
+
+impl<W: Watcher> Drop for Socket<W> {
+    fn drop(&mut self) {
+        self.unwatch();
+        // SAFETY: By the type invariant the socket is ours.
+        workq::without_io(|| unsafe { bindings::sock_release(self.as_raw()) });
+    }
+}
+
+/// The socket's callbacks.
+///
+/// # Safety
+///
+/// Called by TCP with a valid socket, whose callbacks were set by [`Socket::watch`] for this type, or those of the
+/// listening socket that it comes from.
+unsafe extern "C" fn woken<W: Watcher>(sk: *mut bindings::sock) {
+    // SAFETY: By the function's contract. Under the lock the user data owns its reference, if it is not the copy of that
+    // of a listening socket, whose watcher may be gone.
+    unsafe {
+        bindings::kfi_sock_read_lock(sk);
+        let user = bindings::kfi_sock_user(sk);
+        let listens = bindings::kfi_sock_state(sk) == TCP_LISTEN;
+        if !user.is_null() && listens == W::LISTENS {
+            W::woken(ArcBorrow::from_raw(user.cast_const().cast::<W>()));
+        }
+        bindings::kfi_sock_read_unlock(sk);
+    }
+}
+
+/// Takes what a socket has received.
+pub(crate) trait Sink {
+    /// Takes bytes from the front of `data` and returns how many; fewer than all ends the reading. The socket is locked.
+    fn take(&mut self, data: &Received<'_>) -> usize;
+}
+
+/// What a socket has received, as it lies in a buffer of the network's.
+///
+/// # Invariants
+///
+/// `skb` has `len` bytes from `offset` on.
+pub(crate) struct Received<'a> {
+    skb: *mut bindings::sk_buff,
+    offset: usize,
+    len: usize,
+    _skb: PhantomData<&'a ()>,
+}
+
+impl Received<'_> {
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The place of byte `at`, if `size` bytes follow.
+    fn offset(&self, at: usize, size: usize) -> Option<c_int> {
+        if at.checked_add(size)? > self.len {
+            return None;
+        }
+        c_int::try_from(self.offset.checked_add(at)?).ok()
+    }
+
+    /// Copies bytes from `at` on to `to`; returns whether there were so many.
+    pub(crate) fn copy(&self, at: usize, to: &mut [u8]) -> bool {
+        let (Some(offset), Ok(len)) = (self.offset(at, to.len()), c_int::try_from(to.len())) else {
+            return false;
+        };
+        // SAFETY: The buffer has these bytes, and `to` has room for them.
+        unsafe { bindings::skb_copy_bits(self.skb, offset, to.as_mut_ptr().cast(), len) == 0 }
+    }
+
+    /// Copies bytes from `at` on into memory, and fills it; returns whether there were so many.
+    pub(crate) fn place(&self, at: usize, to: &[Piece]) -> bool {
+        let size = to.iter().map(Piece::len).sum();
+        let (Some(offset), Ok(len)) = (self.offset(at, size), c_int::try_from(size)) else {
+            return false;
+        };
+        let mut iter = bindings::iov_iter::default();
+        // SAFETY: The pieces are memory that may be written; they are borrowed longer than the iterator lives. CAST: a
+        // piece is transparent over `struct kvec`.
+        unsafe {
+            bindings::iov_iter_kvec(
+                &mut iter,
+                bindings::ITER_DEST,
+                to.as_ptr().cast(),
+                to.len(),
+                size,
+            );
+            bindings::skb_copy_datagram_iter(self.skb, offset, &mut iter, len) == 0
+        }
+    }
+}
+
+/// What tcp_read_sock() calls for each buffer.
+///
+/// # Safety
+///
+/// Called with a valid buffer that has `len` bytes at `offset`, and a descriptor made by [`Socket::read`].
+unsafe extern "C" fn actor<S: Sink>(
+    desc: *mut bindings::read_descriptor_t,
+    skb: *mut bindings::sk_buff,
+    offset: u32,
+    len: usize,
+) -> c_int {
+    // SAFETY: By the function's contract the argument is the sink that `read` borrows.
+    let sink = unsafe { &mut *(*desc).arg.data.cast::<S>() };
+    // INVARIANT: By the function's contract.
+    let taken = sink.take(&Received {
+        skb,
+        offset: offset as usize,
+        len,
+        _skb: PhantomData,
+    });
+    if taken < len {
+        // SAFETY: As above. Nobody is to be called again.
+        unsafe { (*desc).count = 0 };
+    }
+    c_int::try_from(taken.min(len)).unwrap_or(c_int::MAX)
+}
+
+/// Bytes to be sent.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Outgoing<'a>(bindings::kvec, PhantomData<&'a [u8]>);
+
+impl<'a> Outgoing<'a> {
+    /// None.
+    pub(crate) const EMPTY: Outgoing<'static> = Outgoing(
+        bindings::kvec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        },
+        PhantomData,
+    );
+
+    /// Bytes of ours.
+    pub(crate) fn bytes(bytes: &'a [u8]) -> Self {
+        Self(
+            bindings::kvec {
+                iov_base: bytes.as_ptr().cast_mut().cast::<c_void>(),
+                iov_len: bytes.len(),
+            },
+            PhantomData,
+        )
+    }
+
+    /// Memory of an operation, which stays as long as that has not completed.
+    pub(crate) fn piece(piece: Piece) -> Self {
+        Self(piece.to_raw(), PhantomData)
+    }
+
+    /// Number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.0.iov_len
+    }
+}
