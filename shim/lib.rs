@@ -19,6 +19,8 @@ mod registry;
 mod resolve;
 mod strerror;
 mod sys;
+#[path = "../tcp/lib.rs"]
+mod tcp;
 
 use kernel::{
     prelude::*,
@@ -32,16 +34,37 @@ module! {
     authors: ["kfi"],
     description: "Kernel fabric interface",
     license: "GPL",
+    params: {
+        tcp: u8 {
+            default: 0,
+            description: "1: carry connections over TCP where no RDMA device does",
+        },
+        tcp_port: u16 {
+            default: 20077,
+            description: "TCP port behind which consumers listen by service number",
+        },
+        tcp_crc32c: u8 {
+            default: 0,
+            description: "1: protect TCP connections with peers that do the same by CRC32C",
+        },
+    },
 }
 
 /// The module.
-struct Kfi;
+struct Kfi {
+    _tcp: Option<tcp::api::provider::Registration>,
+}
 
 impl kernel::Module for Kfi {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::locks::init();
         registry::init(Arc::new(Root::new()?, GFP_KERNEL)?);
-        Ok(Kfi)
+        let tcp = if *module_parameters::tcp.value() != 0 {
+            Some(tcp::api::provider::Registration::new()?)
+        } else {
+            None
+        };
+        Ok(Kfi { _tcp: tcp })
     }
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The two locks of the registry, which exist from module init on.
+//! The global locks, which exist from module init on.
 
-use crate::registry::State;
+use crate::{
+    registry::State,
+    tcp::listen::Ports, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -24,6 +27,11 @@ global_lock! {
     pub(crate) unsafe(uninit) static TURN: Mutex<()> = ();
 }
 
+global_lock! {
+    // SAFETY: As above.
+    pub(crate) unsafe(uninit) static PORTS: Mutex<Ports> = Ports::new();
+}
+
 /// Makes the locks usable; for module init.
 pub(crate) fn init() {
     static DONE: Atomic<bool> = Atomic::new(false);
@@ -36,5 +44,6 @@ pub(crate) fn init() {
     unsafe {
         STATE.init();
         TURN.init();
+        PORTS.init();
     }
 }

@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The TCP provider: every loop of kfi_perf between the ends of a veth pair, with its data verified; how connections end.
+# kfi-test: devices=none limit=90 order=6
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi_perf
+few=$((KFI_SCALE > 1 ? 30 : 300))
+
+load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+setup() { veth_up && load; }
+unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
+# checked KEY=VALUE...: a run whose data are right, whose operations all completed, once.
+checked()
+{
+	perf_run kfi provider=tcp "$@" || return
+	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" != 0 ] && [ "$(perf_value mismatches)" = 0 ] &&
+		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
+sizes()
+{
+	local what=$1 size
+
+	for size in 16 64 1000 1024 4095 4096 4097 65536 1048576; do
+		checked loop="$what" size=$size depth=2 iterations=$((few / 10)) verify=1 || { echo "size $size"; return 1; }
+	done
+}
+small_sizes()
+{
+	local size
+
+	for size in 1 7 15; do checked loop=pingpong size=$size iterations=$few || return; done
+}
+crossed()
+{
+	local before
+	before=$(cat /sys/class/net/v1/statistics/rx_bytes)
+	checked loop=read size=65536 depth=4 iterations=32 || return
+	[ $(($(cat /sys/class/net/v1/statistics/rx_bytes) - before)) -gt 2000000 ]
+}
+
+cycles()
+{
+	perf_run kfi provider=tcp cycles="$1" conns="$2" iterations=1 loop=pingpong || return
+	[ "$(perf_value connected)" = $(($1 * $2)) ] && [ "$(perf_value connect_errors)" = 0 ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
+# busy LOOP SIZE: a client that does not end by itself, in the background
+established() { [ "$(perf_value connected "$PERF/server-kfi/result")" -ge "$1" ]; }
+busy()
+{
+	local base
+	base=$(perf_value connected "$PERF/server-kfi/result")
+	perf_new client kfi provider=tcp loop="$1" size="$2" depth=16 conns=4 iterations=1000000000 || return
+	perf_set client run=1 > /dev/null 2>&1 &
+	wait_until established $((${base:-0} + 4))
+}
+client_aborts()
+{
+	local loop
+
+	for loop in rate read write; do
+		busy $loop 65536 || return
+		echo 1 > $PERF/client/abort
+		wait
+		rmdir $PERF/client || return
+	done
+	checked loop=rate size=4096 depth=16 iterations=$few verify=1
+}
+server_goes()
+{
+	local loop
+
+	for loop in rate read write; do
+		busy $loop 65536 || return
+		perf_set server-kfi run=0 || return
+		wait
+		rmdir $PERF/client || return
+		perf_set server-kfi run=1 || return
+	done
+	checked loop=rate size=4096 depth=16 iterations=$few verify=1
+}
+digests()
+{
+	local loop
+
+	unload && load tcp_crc32c=1 || return
+	for loop in pingpong rate read write; do
+		checked loop=$loop size=70001 depth=4 iterations=$few verify=1 || return
+	done
+	perf_end
+}
+over_ipv6()
+{
+	ip link set lo up
+	perf_serve kfi provider=tcp addr="[::1]:7001" || return
+	for loop in pingpong read write; do
+		checked loop=$loop addr="[::1]:7001" src=::1 size=5000 depth=4 iterations=$few verify=1 || return
+	done
+}
+
+ktap_print_header
+ktap_set_plan 22
+ktap_here "a server" setup || ktap_finished
+for what in pingpong rate read write; do
+	ktap_test "$what, all sizes" sizes $what
+done
+ktap_test "rate at depth 64" checked loop=rate size=64 depth=64 iterations=$((few * 10)) verify=1
+ktap_test "messages of a few bytes" small_sizes
+for poll in softirq workqueue unbound direct; do
+	ktap_test "polling: $poll" checked poll=$poll loop=rate size=4096 depth=16 iterations=$few verify=1
+done
+ktap_test "the data cross the veth pair" crossed
+ktap_test "8 connections" checked conns=8 loop=pingpong size=256 iterations=$few verify=1
+ktap_test "latency is measured" eval 'perf_run kfi provider=tcp latency=1 loop=pingpong iterations=$few && [ "$(perf_value lat_ns_p500)" -gt 0 ]'
+ktap_test "nobody there: a clear error" eval '! perf_run kfi provider=tcp addr=$IP0:7999 && [ "$(perf_value error)" -lt 0 ]'
+ktap_test "connect, one message, close: 50 times" cycles 50 1
+ktap_test "8 at once: 10 times" cycles 10 8
+ktap_test "clients that go away under load" client_aborts
+ktap_test "servers that go away under load" server_goes
+ktap_test "with CRC32C" digests
+ktap_test "IPv6" over_ipv6
+ktap_test "servers end, modules unload" unload

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `struct kfi_ep`: the table of endpoints.
+
+use super::{
+    bindings,
+    hot,
+    object::{
+        self,
+        Table, //
+    },
+    rma, //
+};
+use crate::tcp::conn::{
+    control::ConnParam,
+    Conn, //
+};
+use kernel::{
+    ffi::c_int,
+    sync::Arc, //
+};
+
+/// A reference for the time of a call.
+///
+/// # Safety
+///
+/// `ep` is of this provider.
+unsafe fn hold(ep: *mut bindings::kfi_ep) -> Arc<Conn> {
+    // SAFETY: By the function's contract.
+    unsafe { object::borrow::<_, Conn>(ep) }.into()
+}
+
+/// Views the C parameters.
+///
+/// # Safety
+///
+/// `param` is valid for `'a`, and its private data has the length that it says.
+unsafe fn conn_param<'a>(param: *const bindings::kfi_conn_param) -> ConnParam<'a> {
+    // SAFETY: By the function's contract.
+    let param = unsafe { &*param };
+    ConnParam {
+        private: if param.private_data.is_null() {
+            &[]
+        } else {
+            // SAFETY: By the function's contract.
+            unsafe {
+                core::slice::from_raw_parts(
+                    param.private_data.cast::<u8>(),
+                    param.private_data_len as usize,
+                )
+            }
+        },
+        ird: param.ird,
+        ord: param.ord,
+    }
+}
+
+/// # Safety
+///
+/// `ep` is of this provider and not used any more.
+unsafe extern "C" fn close(ep: *mut bindings::kfi_ep) {
+    // SAFETY: By the function's contract.
+    unsafe { object::take::<_, Conn>(ep) }.release();
+}
+
+/// # Safety
+///
+/// `ep` is of this provider, and `param` is valid.
+unsafe extern "C" fn connect(
+    ep: *mut bindings::kfi_ep,
+    param: *const bindings::kfi_conn_param,
+) -> c_int {
+    // SAFETY: By the function's contract.
+    object::into_ret(unsafe { hold(ep).connect(&conn_param(param)) })
+}
+
+/// # Safety
+///
+/// `ep` is of this provider, and `param` is valid.
+unsafe extern "C" fn accept(
+    ep: *mut bindings::kfi_ep,
+    param: *const bindings::kfi_conn_param,
+) -> c_int {
+    // SAFETY: By the function's contract.
+    object::into_ret(unsafe { hold(ep).accept(&conn_param(param)) })
+}
+
+/// # Safety
+///
+/// `ep` is of this provider.
+unsafe extern "C" fn shutdown(ep: *mut bindings::kfi_ep) -> c_int {
+    // SAFETY: By the function's contract.
+    object::into_ret(unsafe { hold(ep) }.shutdown())
+}
+
+/// # Safety
+///
+/// `ep` is of this provider.
+unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
+    // SAFETY: By the function's contract.
+    object::into_ret(unsafe { hold(ep) }.abort())
+}
+
+/// # Safety
+///
+/// `ep` is of this provider.
+unsafe extern "C" fn drain(ep: *mut bindings::kfi_ep, which: u32) {
+    // SAFETY: By the function's contract.
+    unsafe { hold(ep) }.drain(which & bindings::KFI_TX != 0, which & bindings::KFI_RX != 0);
+}
+
+/// # Safety
+///
+/// `ep` is of this provider, and `addr` is valid.
+unsafe extern "C" fn addr(
+    ep: *mut bindings::kfi_ep,
+    peer: bool,
+    addr: *mut bindings::__kernel_sockaddr_storage,
+) -> c_int {
+    // SAFETY: By the function's contract.
+    let found = unsafe { hold(ep) }.addr(peer);
+    object::into_ret(found.map(|found| {
+        // SAFETY: By the function's contract.
+        unsafe { addr.write(found.to_storage()) };
+    }))
+}
+
+/// The table of endpoints.
+pub(super) static EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_ops {
+    data: bindings::kfi_ep_data_ops {
+        post: Some(hot::post),
+        recv: Some(hot::recv),
+    },
+    close: Some(close),
+    connect: Some(connect),
+    accept: Some(accept),
+    shutdown: Some(shutdown),
+    abort: Some(abort),
+    drain: Some(drain),
+    addr: Some(addr),
+    rma_init: Some(rma::init),
+    rma_fini: Some(rma::fini),
+    rma_op: Some(rma::op),
+});

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The provider and its two entry points.
+
+use super::{
+    bindings,
+    conn::ResolveFn,
+    device,
+    object,
+    pep::PepHead, //
+};
+use crate::{
+    sys::addr::{
+        Addr,
+        Net, //
+    },
+    tcp::{
+        self,
+        conn::{
+            control::Request,
+            Conn, //
+        },
+        listen::{
+            Pep,
+            PepAttr, //
+        }, //
+    },
+};
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_char,
+        c_int, //
+    },
+    prelude::*,
+    str::CStr,
+    types::Opaque, //
+};
+
+/// Name of the provider.
+pub(super) const NAME: &CStr = c"tcp";
+/// Behind RDMA devices.
+const PRIORITY: c_int = 50;
+
+/// The module that everything of the provider keeps loaded.
+pub(super) fn owner() -> *mut bindings::module {
+    crate::THIS_MODULE.as_ptr()
+}
+
+/// # Safety
+///
+/// `attr` is valid and was checked by kfi.ko; `owner` outlives the connection.
+unsafe extern "C" fn resolve(
+    attr: *const bindings::kfi_resolve_attr,
+    _owner: *const c_char,
+) -> *mut bindings::kfi_info {
+    let resolve = || -> Result<*mut bindings::kfi_info> {
+        // SAFETY: By the function's contract.
+        let attr = unsafe { &*attr };
+        let src = if attr.src.is_null() {
+            None
+        } else {
+            // SAFETY: By the function's contract.
+            Some(unsafe { Addr::from_raw(attr.src) }?)
+        };
+        // SAFETY: By the function's contract.
+        let (net, dst) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.dst)?) };
+        let conn = Conn::resolve(&Request {
+            net,
+            src,
+            dst,
+            own_port: attr.flags & tcp::OWN_PORT != 0,
+            done: ResolveFn::new(attr).ok_or(EINVAL)?,
+        })?;
+        // The callback can come at once, and can give this up.
+        let info = object::give(conn.clone());
+        conn.start_resolve();
+        Ok(info)
+    };
+    object::into_ptr(resolve())
+}
+
+/// # Safety
+///
+/// `attr` is valid and was checked by kfi.ko; `owner` outlives the passive endpoint.
+unsafe extern "C" fn pep_open(
+    attr: *const bindings::kfi_pep_attr,
+    _owner: *const c_char,
+) -> *mut bindings::kfi_pep {
+    let open = || -> Result<*mut bindings::kfi_pep> {
+        // SAFETY: By the function's contract.
+        let attr = unsafe { &*attr };
+        // SAFETY: By the function's contract.
+        let (net, addr) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.addr)?) };
+        let pep = Pep::open(
+            PepHead::new(attr)?,
+            &PepAttr {
+                net,
+                addr,
+                own_port: attr.flags & tcp::OWN_PORT != 0,
+                backlog: attr.backlog,
+                v6_only: attr.afonly,
+            },
+        )?;
+        Ok(object::give(pep))
+    };
+    object::into_ptr(open())
+}
+
+/// `struct kfi_provider`, which kfi.ko uses while it is registered.
+struct Provider(Opaque<bindings::kfi_provider>);
+
+// SAFETY: Written before it is registered, by module initialisation, and not after that.
+unsafe impl Sync for Provider {}
+
+static PROVIDER: Provider = Provider(Opaque::zeroed());
+
+/// The provider as long as it is registered.
+pub(crate) struct Registration {
+    // Dropped first.
+    _provider: ProviderRegistration,
+    _device: device::Registration,
+    _queues: QueuesRegistration,
+}
+
+struct ProviderRegistration(());
+struct QueuesRegistration(());
+
+impl Registration {
+    /// Registers the provider. Called once, by module initialisation.
+    pub(crate) fn new() -> Result<Self> {
+        tcp::IO.start(c"kfi-tcp", crate::sys::workq::Place::Here)?;
+        let queues = QueuesRegistration(());
+        tcp::CONTROL.start(c"kfi-tcp-control", crate::sys::workq::Place::Anywhere)?;
+        let device = device::Registration::new()?;
+        let provider = PROVIDER.0.get();
+        // SAFETY: Nobody else uses the structure yet.
+        unsafe {
+            (*provider).name = NAME.as_char_ptr();
+            (*provider).owner = owner();
+            (*provider).priority = PRIORITY;
+            (*provider).resolve = Some(resolve);
+            (*provider).pep_open = Some(pep_open);
+            to_result(bindings::kfi_provider_add(provider))?;
+        }
+        Ok(Self {
+            _provider: ProviderRegistration(()),
+            _device: device,
+            _queues: queues,
+        })
+    }
+}
+
+impl Drop for ProviderRegistration {
+    fn drop(&mut self) {
+        // SAFETY: Registered by `new()`. No call comes after this has returned.
+        unsafe { bindings::kfi_provider_del(PROVIDER.0.get()) };
+    }
+}
+
+impl Drop for QueuesRegistration {
+    fn drop(&mut self) {
+        // SAFETY: The provider has no objects any more, as those keep the module loaded. What is left are work items of
+        // connections that were torn down, which touch nothing but their own connection.
+        unsafe {
+            tcp::IO.stop();
+            tcp::CONTROL.stop();
+        }
+    }
+}

@@ -1,0 +1,639 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the work item of a connection does with its socket.
+//!
+//! [`Engine::run`] looks at everything: it moves the handshake on, takes what has come ([`rx`](super::rx)), sends what may
+//! be sent ([`tx`](super::tx)), and finds out that the connection has ended. It never waits and never allocates on an
+//! established connection.
+
+#![deny(unsafe_code)]
+
+use super::{
+    conn::{
+        control::ConnParam,
+        Conn, //
+    },
+    op::{
+        RxOp,
+        TxOp, //
+    },
+    params,
+    rx::Rx,
+    tx::Tx,
+    wire::{
+        frame::{
+            error::{
+                Code,
+                Report, //
+            },
+            header::{
+                self,
+                Header,
+                Op, //
+            },
+            hello::{
+                self,
+                Extension,
+                Hello,
+                Reason, //
+            },
+            Fault,
+            Features,
+            Format,
+            Order, //
+        },
+        state::{
+            handshake::{
+                Active,
+                Agreement,
+                Answer,
+                Passive, //
+            },
+            session::{
+                Limits,
+                Session, //
+            }, //
+        }, //
+    }, //
+};
+use crate::sys::{
+    errno,
+    memory::crc32c,
+    ring::Taker,
+    socket::{
+        Outgoing,
+        Received,
+        Sink,
+        Socket, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
+};
+
+/// Reads that a peer may have outstanding at us when it does not say how many it wants.
+const PLAIN_IRD: u8 = 16;
+/// Reads that we have outstanding at a peer that does not say how many it takes.
+const PLAIN_ORD: u8 = 64;
+
+/// Lengths of the reads that are outstanding.
+pub(super) struct Lengths(KVec<u64>);
+
+impl AsRef<[u64]> for Lengths {
+    fn as_ref(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl AsMut<[u64]> for Lengths {
+    fn as_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
+
+/// What the active side sends first.
+pub(crate) struct Offer {
+    active: Active,
+    hello: KVec<u8>,
+}
+
+/// The request: connection message and private data, in one piece.
+fn message(hello: &Hello, private: &[u8]) -> Result<KVec<u8>> {
+    let mut bytes = KVec::with_capacity(hello::MAX, GFP_KERNEL)?;
+    let head = hello.encode().map_err(|_| EINVAL)?;
+    bytes.extend_from_slice(&head, GFP_KERNEL)?;
+    bytes.extend_from_slice(private, GFP_KERNEL)?;
+    Ok(bytes)
+}
+
+impl Offer {
+    /// What `param` asks of the service with that number; 0 for a port of its own.
+    pub(crate) fn new(service: u32, param: &ConnParam<'_>) -> Result<Self> {
+        let active = Active {
+            order: Order::NATIVE,
+            offer: Some(Extension {
+                service,
+                features: params::features(),
+                credits: 0,
+                ird: param.ird,
+                ord: param.ord,
+                reason: Reason::default(),
+            }),
+        };
+        let len = u16::try_from(param.private.len())?;
+        let hello = message(&active.request(len), param.private)?;
+        Ok(Self { active, hello })
+    }
+}
+
+/// How far the connection is.
+enum Stage {
+    /// No socket yet.
+    Unbound,
+    /// TCP connects.
+    Connecting(Offer),
+    /// The request is sent, the answer has not come.
+    Greeting(Active, KBox<hello::Collector>),
+    /// TCP has connected, the request has not come.
+    Expecting(KBox<hello::Collector>),
+    /// The consumer has not decided.
+    Deciding(Passive),
+    /// Established.
+    Open(KBox<Link>),
+    /// Nothing is sent and taken any more.
+    Stopped,
+}
+
+/// An established connection.
+pub(super) struct Link {
+    pub(super) session: Session<Lengths>,
+    pub(super) rx: Rx,
+}
+
+/// The socket of a connection and what travels on it.
+pub(crate) struct Engine {
+    socket: Option<Socket<Conn>>,
+    stage: Stage,
+    pub(super) tx: Option<Tx>,
+    pub(super) receives: Option<Receives>,
+}
+
+/// Where receives come from.
+pub(crate) struct Receives {
+    /// The endpoint's own; without it they come from a shared context.
+    pub(super) own: Option<Taker<RxOp>>,
+    /// The one that is being filled.
+    pub(super) current: RxOp,
+    /// `current` is in use.
+    pub(super) taken: bool,
+}
+
+/// Takes exactly a connection message.
+struct HelloSink<'a> {
+    collector: &'a mut hello::Collector,
+    result: Result<Option<Hello>, Fault>,
+}
+
+impl Sink for HelloSink<'_> {
+    fn take(&mut self, data: &Received<'_>) -> usize {
+        let mut buf = [0; hello::MAX];
+        let mut taken = 0;
+        // Twice at most: the head, then the private data.
+        while matches!(self.result, Ok(None)) && taken < data.len() {
+            let want = self
+                .collector
+                .missing()
+                .min(data.len().saturating_sub(taken));
+            let Some(bytes) = buf.get_mut(..want) else {
+                break;
+            };
+            if want == 0 || !data.copy(taken, bytes) {
+                break;
+            }
+            let mut rest: &[u8] = bytes;
+            self.result = self.collector.push(&mut rest);
+            taken = taken.saturating_add(want);
+        }
+        taken
+    }
+}
+
+/// Takes everything and forgets it.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn take(&mut self, data: &Received<'_>) -> usize {
+        data.len()
+    }
+}
+
+impl Engine {
+    /// One without socket.
+    pub(crate) fn new() -> Self {
+        Self {
+            socket: None,
+            stage: Stage::Unbound,
+            tx: None,
+            receives: None,
+        }
+    }
+
+    /// One for a connection that a peer has made.
+    pub(crate) fn incoming(socket: Socket<Conn>) -> Result<Self> {
+        let collector = KBox::new(hello::Collector::new(), GFP_KERNEL)?;
+        Ok(Self {
+            socket: Some(socket),
+            stage: Stage::Expecting(collector),
+            ..Self::new()
+        })
+    }
+
+    /// Starts to listen to the socket.
+    pub(crate) fn watch(&mut self, conn: &Arc<Conn>) {
+        if let Some(socket) = &mut self.socket {
+            socket.watch(conn.clone());
+        }
+    }
+
+    /// The endpoint is open.
+    pub(crate) fn open(&mut self, tx: Taker<TxOp>, own: Option<Taker<RxOp>>, current: RxOp) {
+        self.tx = Some(Tx::new(tx));
+        self.receives = Some(Receives {
+            own,
+            current,
+            taken: false,
+        });
+    }
+
+    /// What to say once TCP has connected.
+    pub(crate) fn offer(&mut self, offer: Offer) {
+        if let Stage::Unbound = self.stage {
+            self.stage = Stage::Connecting(offer);
+        }
+    }
+
+    /// The socket, which connects.
+    pub(crate) fn set_socket(&mut self, socket: Socket<Conn>) {
+        self.socket = Some(socket);
+    }
+
+    /// Takes the socket away.
+    pub(crate) fn take_socket(&mut self) -> Option<Socket<Conn>> {
+        self.socket.take()
+    }
+
+    /// Looks at everything.
+    pub(crate) fn run(&mut self, conn: &Arc<Conn>) {
+        let result = match self.stage {
+            Stage::Unbound | Stage::Deciding(_) => Ok(()),
+            Stage::Stopped => {
+                self.flush(conn, true, true);
+                Ok(())
+            }
+            Stage::Connecting(_) | Stage::Greeting(..) => self.greet(conn),
+            Stage::Expecting(_) => self.expect(conn),
+            Stage::Open(_) => Ok(()),
+        };
+        if let Err(error) = result {
+            self.fail(conn, error);
+        }
+        // The handshake may have just ended, with data behind it.
+        if let Stage::Open(_) = self.stage {
+            self.run_open(conn);
+        }
+    }
+
+    /// Active side, before the connection is established.
+    fn greet(&mut self, conn: &Arc<Conn>) -> Result {
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
+        if let Stage::Connecting(offer) = &self.stage {
+            socket.error()?;
+            if !socket.is_connected() {
+                return Ok(());
+            }
+            let sent = socket.send(&mut [Outgoing::bytes(&offer.hello)])?;
+            // An empty socket takes it all.
+            if sent != offer.hello.len() {
+                return Err(EIO);
+            }
+            let active = offer.active;
+            let collector = KBox::new(hello::Collector::new(), GFP_KERNEL)?;
+            conn.know_addresses(socket);
+            self.stage = Stage::Greeting(active, collector);
+        }
+        let Stage::Greeting(active, collector) = &mut self.stage else {
+            return Ok(());
+        };
+        let ended = socket.peer_ended();
+        let mut sink = HelloSink {
+            collector,
+            result: Ok(None),
+        };
+        socket.read(&mut sink)?;
+        let Some(hello) = sink.result.map_err(|_| errno::eproto())? else {
+            socket.error()?;
+            return if ended {
+                Err(errno::econnreset())
+            } else {
+                Ok(())
+            };
+        };
+        let mut private = KVec::new();
+        private.extend_from_slice(collector.private(), GFP_KERNEL)?;
+        match active.answer(&hello).map_err(|_| errno::eproto())? {
+            Answer::Rejected(_) => {
+                self.stop();
+                self.flush(conn, true, true);
+                conn.note_end(errno::econnrefused().to_errno(), Some(private));
+            }
+            Answer::Accepted(agreement) => {
+                let (ird, ord) = self.establish(conn, &agreement)?;
+                conn.note_established(ird, ord, private);
+            }
+        }
+        Ok(())
+    }
+
+    /// Passive side, before the request is there.
+    fn expect(&mut self, conn: &Arc<Conn>) -> Result {
+        let Some(socket) = &self.socket else {
+            return Ok(());
+        };
+        let Stage::Expecting(collector) = &mut self.stage else {
+            return Ok(());
+        };
+        let ended = socket.peer_ended();
+        let mut sink = HelloSink {
+            collector,
+            result: Ok(None),
+        };
+        socket.read(&mut sink)?;
+        let Some(hello) = sink.result.map_err(|_| errno::eproto())? else {
+            socket.error()?;
+            return if ended {
+                Err(errno::econnreset())
+            } else {
+                Ok(())
+            };
+        };
+        let passive = Passive::request(Order::NATIVE, &hello).map_err(|_| errno::eproto())?;
+        conn.know_addresses(socket);
+        let (ird, ord) = match passive.offer() {
+            Some(offer) => (offer.ord, offer.ird),
+            None => (PLAIN_IRD, PLAIN_ORD),
+        };
+        let service = passive.offer().map(|offer| offer.service);
+        let noted = conn.requested(service, collector.private(), ird, ord);
+        self.stage = Stage::Deciding(passive);
+        if let Err(reason) = noted {
+            let _ = self.refuse(reason, &[]);
+            conn.abandon();
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, reason: Reason, private: &[u8]) -> Result {
+        let Stage::Deciding(passive) = &self.stage else {
+            return Err(errno::econnreset());
+        };
+        let socket = self.socket.as_ref().ok_or_else(errno::econnreset)?;
+        let bytes = message(
+            &passive.reject(reason, u16::try_from(private.len())?),
+            private,
+        )?;
+        let sent = socket.send(&mut [Outgoing::bytes(&bytes)])?;
+        socket.end();
+        self.stage = Stage::Stopped;
+        if sent == bytes.len() {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
+    /// Passive side: the consumer refuses.
+    pub(crate) fn reject(&mut self, private: &[u8]) -> Result {
+        if private.len() > hello::PRIVATE_MAX {
+            return Err(errno::emsgsize());
+        }
+        self.refuse(Reason::CONSUMER, private)
+    }
+
+    /// Passive side: the consumer accepts. Returns the numbers of reads.
+    pub(crate) fn accept(&mut self, conn: &Arc<Conn>, param: &ConnParam<'_>) -> Result<(u8, u8)> {
+        let Stage::Deciding(passive) = &self.stage else {
+            return Err(errno::econnreset());
+        };
+        let socket = self.socket.as_ref().ok_or_else(errno::econnreset)?;
+        socket.error().map_err(|_| errno::econnreset())?;
+        let own = Extension {
+            service: 0,
+            features: params::features(),
+            credits: 0,
+            ird: param.ird,
+            ord: param.ord,
+            reason: Reason::default(),
+        };
+        let (hello, agreement) = passive.accept(&own, u16::try_from(param.private.len())?);
+        let bytes = message(&hello, param.private)?;
+        let sent = socket
+            .send(&mut [Outgoing::bytes(&bytes)])
+            .map_err(|_| errno::econnreset())?;
+        if sent != bytes.len() {
+            return Err(errno::econnreset());
+        }
+        let reads = self.establish(conn, &agreement)?;
+        // What the peer may ask for is memory of ours, which it has to get.
+        conn.activate();
+        Ok(reads)
+    }
+
+    /// From here on frames travel.
+    fn establish(&mut self, conn: &Conn, agreement: &Agreement) -> Result<(u8, u8)> {
+        let ird = agreement.ird.unwrap_or(PLAIN_IRD);
+        let ord = agreement.ord.unwrap_or(PLAIN_ORD);
+        let mut lengths = KVec::new();
+        lengths.resize(ord.into(), 0, GFP_KERNEL)?;
+        let limits = Limits {
+            // A kfi peer keeps to what was agreed on, so it is never made to wait.
+            reads_queued: u32::from(ird.max(1)),
+            bytes_queued: 16 << 20,
+            acks_owed: 256,
+            acks_awaited: 128,
+        };
+        let format = Format {
+            order: agreement.order,
+            features: agreement.features,
+            crc: crc32c,
+        };
+        let link = Link {
+            session: Session::new(agreement, format, limits, 0, Lengths(lengths)),
+            rx: Rx::new(ird.max(1).into())?,
+        };
+        if let Some(tx) = &mut self.tx {
+            tx.prepare()?;
+        }
+        conn.peer_invalidates
+            .store(agreement.features.has(Features::SEND_INV), Relaxed);
+        self.stage = Stage::Open(KBox::new(link, GFP_KERNEL)?);
+        Ok((ird, ord))
+    }
+
+    /// Takes and sends, until there is nothing more to do.
+    fn run_open(&mut self, conn: &Arc<Conn>) {
+        let mut again = true;
+        while again {
+            again = match self.run_once(conn) {
+                Ok(again) => again,
+                Err(Stop::Fault(fault)) => {
+                    self.fault(conn, fault);
+                    return;
+                }
+                Err(Stop::Ended(status)) => {
+                    self.end(conn, status);
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Returns whether it should be done once more.
+    fn run_once(&mut self, conn: &Arc<Conn>) -> Result<bool, Stop> {
+        let (Some(socket), Stage::Open(link), Some(tx), Some(receives)) = (
+            &self.socket,
+            &mut self.stage,
+            &mut self.tx,
+            &mut self.receives,
+        ) else {
+            return Ok(false);
+        };
+        // Before reading: if the end is here, so is everything before it.
+        let ended = socket.peer_ended();
+        let whole = link.receive(conn, socket, tx, receives)?;
+        if ended && (whole || link.rx.is_blocked()) {
+            return Err(match socket.error() {
+                Err(error) => Stop::Ended(error.to_errno()),
+                Ok(()) if link.rx.at_boundary() => Stop::Ended(0),
+                Ok(()) => Stop::Ended(errno::econnreset().to_errno()),
+            });
+        }
+        tx.transmit(conn, socket, link)?;
+        // Sending may have made room for more.
+        Ok(!whole && !link.rx.is_blocked() && !link.session.stalled())
+    }
+
+    /// The peer has broken a rule.
+    fn fault(&mut self, conn: &Arc<Conn>, fault: Fault) {
+        if fault != Fault::Reported {
+            pr_debug!("tcp: connection {}: {:?}\n", conn.id, fault);
+        }
+        if let (Some(socket), Stage::Open(link), Some(tx)) =
+            (&self.socket, &mut self.stage, &self.tx)
+        {
+            let format = *link.session.format();
+            if format.features.has(Features::ERRORS)
+                && fault != Fault::Reported
+                && tx.between_frames()
+            {
+                let mut report = Header::new(Op::Error, 0);
+                report.report = Some(Report {
+                    code: Code::from(fault),
+                    ordinal: link.session.ordinal(),
+                });
+                let mut bytes = [0; header::MAX];
+                if let Ok(seq) = link.session.sending(&report) {
+                    if let Ok(len) = report.encode(&format, seq, &mut bytes) {
+                        if let Some(bytes) = bytes.get(..len) {
+                            let _ = socket.send(&mut [Outgoing::bytes(bytes)]);
+                        }
+                    }
+                }
+            }
+        }
+        let status = match fault {
+            Fault::Reported => errno::eremoteio(),
+            _ => errno::eproto(),
+        };
+        self.end(conn, status.to_errno());
+    }
+
+    /// The connection has ended, or cannot go on.
+    fn end(&mut self, conn: &Arc<Conn>, status: i32) {
+        conn.enter_error();
+        if let Some(socket) = &self.socket {
+            socket.end_both();
+        }
+        self.stop();
+        self.flush(conn, true, true);
+        conn.note_end(status, None);
+    }
+
+    /// The connection cannot be made.
+    fn fail(&mut self, conn: &Arc<Conn>, error: Error) {
+        let expecting = matches!(self.stage, Stage::Expecting(_));
+        if let Some(socket) = &self.socket {
+            socket.end_both();
+        }
+        self.stop();
+        self.flush(conn, true, true);
+        if expecting {
+            conn.abandon();
+        } else if error == errno::econnrefused() {
+            // Nobody listens there.
+            conn.note_end(error.to_errno(), Some(KVec::new()));
+        } else {
+            conn.note_end(error.to_errno(), None);
+        }
+    }
+
+    /// Sends and takes nothing from here on.
+    pub(crate) fn stop(&mut self) {
+        self.stage = Stage::Stopped;
+    }
+
+    /// Tells the peer in an orderly way, as far as that goes without waiting.
+    pub(crate) fn say_goodbye(&mut self, conn: &Arc<Conn>) {
+        match &mut self.stage {
+            Stage::Deciding(_) => {
+                let _ = self.refuse(Reason::CONSUMER, &[]);
+            }
+            Stage::Open(link) => {
+                if let (Some(socket), Some(tx)) = (&self.socket, &mut self.tx) {
+                    let sent = tx.finish(conn, socket, link);
+                    // A reset would take along what we have sent last.
+                    let _ = socket.read(&mut Nowhere);
+                    if sent {
+                        socket.end();
+                    } else {
+                        socket.abort_on_close();
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.stage = Stage::Stopped;
+    }
+
+    /// Completes what is outstanding with -ECANCELED.
+    pub(crate) fn flush(&mut self, conn: &Arc<Conn>, tx: bool, rx: bool) {
+        let Some(ep) = conn.endpoint() else {
+            return;
+        };
+        if tx {
+            if let Some(tx) = &mut self.tx {
+                tx.flush(conn, ep);
+            }
+        }
+        if rx {
+            if let Some(receives) = &mut self.receives {
+                receives.flush(conn, ep);
+            }
+        }
+    }
+}
+
+/// Why an established connection goes on no longer.
+pub(super) enum Stop {
+    /// The peer has broken a rule.
+    Fault(Fault),
+    /// It has ended, with this status.
+    Ended(i32),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Ended(error.to_errno())
+    }
+}

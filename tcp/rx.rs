@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a connection takes: headers, and payload straight into the memory that it is for.
+//!
+//! A frame is finished before the next one is looked at. The reader stops in front of a message that finds no receive, and
+//! in front of any header while too much waits to be sent; what follows stays in the socket.
+
+#![deny(unsafe_code)]
+
+use super::{
+    api::comp::{
+        COMP_IMM,
+        COMP_INV,
+        OP_RECV,
+        OP_RECV_WRITE_IMM, //
+    },
+    conn::{
+        Conn,
+        Endpoint, //
+    },
+    deque::Deque,
+    engine::{
+        Link,
+        Receives,
+        Stop, //
+    },
+    op::Outcome,
+    pieces::Pieces,
+    queue::{
+        Direction,
+        Entry, //
+    },
+    region::Scatter,
+    tx::Tx,
+    wire::{
+        frame::{
+            cursor::Partial,
+            header::{
+                self,
+                Collector,
+                Header,
+                TRAILER, //
+            },
+            Fault, //
+        },
+        keys::{
+            Access,
+            Id, //
+        },
+        state::session::Incoming, //
+    }, //
+};
+use crate::sys::{
+    errno,
+    socket::{
+        Received,
+        Sink,
+        Socket, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::Full,
+        Arc, //
+    }, //
+};
+
+/// Where a payload goes.
+enum Target {
+    /// Into the current receive.
+    Receive,
+    /// Into regions.
+    Regions(Scatter),
+    /// Into the memory of the read operation of that number.
+    Read(u32),
+}
+
+/// A frame that is being taken.
+struct Frame {
+    header: Header,
+    target: Target,
+    /// Bytes taken.
+    done: u64,
+    /// Bytes that there is memory for.
+    room: u64,
+    crc: u32,
+}
+
+enum State {
+    Header,
+    /// A message is here and no receive.
+    Blocked(Header),
+    Payload(Frame),
+    Trailer(Frame, Partial<TRAILER>),
+}
+
+/// A read request of the peer's.
+struct Response {
+    memory: Scatter,
+    bytes: u64,
+}
+
+/// The receiving side of an established connection.
+pub(crate) struct Rx {
+    header: Collector,
+    state: State,
+    responses: Deque<Response>,
+    /// A frame for the oldest response has been put together.
+    responding: bool,
+}
+
+impl Rx {
+    /// For up to `reads` read requests of the peer's at once.
+    pub(super) fn new(reads: usize) -> Result<Self> {
+        Ok(Self {
+            header: Collector::new(),
+            state: State::Header,
+            responses: Deque::new(reads, GFP_KERNEL)?,
+            responding: false,
+        })
+    }
+
+    /// Whether a message waits for a receive.
+    pub(super) fn is_blocked(&self) -> bool {
+        matches!(self.state, State::Blocked(_))
+    }
+
+    /// Whether everything so far were whole frames.
+    pub(super) fn at_boundary(&self) -> bool {
+        matches!(self.state, State::Header) && self.header.is_empty()
+    }
+
+    /// Bytes of the oldest read request, if no frame answers it yet.
+    pub(super) fn next_response(&self) -> Option<u64> {
+        if self.responding {
+            return None;
+        }
+        self.responses.get(0).map(|response| response.bytes)
+    }
+
+    /// A frame answers it.
+    pub(super) fn response_started(&mut self) {
+        self.responding = true;
+    }
+
+    /// The frame is with the socket.
+    pub(super) fn response_sent(&mut self) {
+        self.responding = false;
+        self.responses.pop();
+    }
+
+    /// Memory of the oldest read request from byte `skip` on.
+    pub(super) fn response_pieces(&self, skip: u64, want: u64, to: &mut Pieces) {
+        if let Some(response) = self.responses.get(0) {
+            response.memory.pieces(skip, want, to);
+        }
+    }
+
+    /// Whether something under way uses that region.
+    pub(super) fn touches(&self, id: Id) -> bool {
+        let frame = match &self.state {
+            State::Payload(frame) | State::Trailer(frame, _) => match &frame.target {
+                Target::Regions(memory) => memory.touches(id),
+                _ => false,
+            },
+            _ => false,
+        };
+        frame
+            || (0..self.responses.len()).any(|at| {
+                self.responses
+                    .get(at)
+                    .is_some_and(|response| response.memory.touches(id))
+            })
+    }
+}
+
+impl Link {
+    /// Takes what has come; returns whether that was everything.
+    pub(super) fn receive(
+        &mut self,
+        conn: &Arc<Conn>,
+        socket: &Socket<Conn>,
+        tx: &mut Tx,
+        receives: &mut Receives,
+    ) -> Result<bool, Stop> {
+        let Some(ep) = conn.endpoint() else {
+            return Ok(true);
+        };
+        let mut reader = Reader {
+            link: self,
+            conn,
+            ep,
+            tx,
+            receives,
+            whole: true,
+            stop: None,
+        };
+        // A message that has waited for a receive may be without payload, and the last one.
+        let mut result = reader.unblock();
+        if result.is_ok() && !reader.link.rx.is_blocked() {
+            socket.read(&mut reader)?;
+            if let Some(fault) = reader.stop {
+                result = Err(fault);
+            }
+        }
+        let whole = reader.whole && !self.rx.is_blocked();
+        result?;
+        Ok(whole)
+    }
+}
+
+/// Takes bytes of an established connection.
+struct Reader<'a> {
+    link: &'a mut Link,
+    conn: &'a Arc<Conn>,
+    ep: &'a Endpoint,
+    tx: &'a mut Tx,
+    receives: &'a mut Receives,
+    /// Nothing was left in the socket.
+    whole: bool,
+    stop: Option<Fault>,
+}
+
+impl Sink for Reader<'_> {
+    fn take(&mut self, data: &Received<'_>) -> usize {
+        let mut taken = 0;
+        while taken < data.len() && self.stop.is_none() {
+            match self.step(data, taken) {
+                Ok(0) => break,
+                Ok(step) => taken = taken.saturating_add(step),
+                Err(fault) => self.stop = Some(fault),
+            }
+        }
+        if taken < data.len() {
+            self.whole = false;
+        }
+        taken
+    }
+}
+
+impl Reader<'_> {
+    /// Takes some bytes from `at` on; 0 when none can be taken now.
+    fn step(&mut self, data: &Received<'_>, at: usize) -> Result<usize, Fault> {
+        let left = data.len().saturating_sub(at);
+        match &mut self.link.rx.state {
+            State::Header => {
+                if self.link.session.stalled() {
+                    return Ok(0);
+                }
+                let mut buf = [0; header::MAX];
+                let bytes = buf.get_mut(..left.min(header::MAX)).ok_or(Fault::Size)?;
+                if !data.copy(at, bytes) {
+                    return Err(Fault::Truncated);
+                }
+                let size = bytes.len();
+                let mut rest: &[u8] = bytes;
+                let format = *self.link.session.format();
+                let header = self.link.rx.header.push(&format, &mut rest)?;
+                let used = size.saturating_sub(rest.len());
+                if let Some(header) = header {
+                    self.begin(header)?;
+                }
+                Ok(used)
+            }
+            State::Blocked(_) => {
+                self.unblock()?;
+                // Whatever follows is for the next step; without progress this ends here.
+                if self.link.rx.is_blocked() {
+                    return Ok(0);
+                }
+                self.step(data, at)
+            }
+            State::Payload(_) => self.payload(data, at, left),
+            State::Trailer(_, partial) => {
+                let mut buf = [0; TRAILER];
+                let size = TRAILER.saturating_sub(partial.len()).min(left);
+                let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
+                if !data.copy(at, bytes) {
+                    return Err(Fault::Truncated);
+                }
+                let mut rest: &[u8] = bytes;
+                if partial.fill(TRAILER, &mut rest) {
+                    self.trailer()?;
+                }
+                Ok(size)
+            }
+        }
+    }
+
+    /// A header is here.
+    fn begin(&mut self, header: Header) -> Result<(), Fault> {
+        let incoming = self.link.session.received(&header)?;
+        let takes_receive = match incoming {
+            Incoming::Message => true,
+            Incoming::Write => header.cq_data.is_some(),
+            Incoming::ReadRequest => {
+                let memory = Scatter::new(
+                    self.conn,
+                    header.elements.get(),
+                    Access {
+                        read: true,
+                        write: false,
+                    },
+                )?;
+                let bytes = header.elements.bytes()?;
+                self.link
+                    .rx
+                    .responses
+                    .push(Response { memory, bytes })
+                    .map_err(|_| Fault::Limit)?;
+                self.link.session.placed(&header);
+                return Ok(());
+            }
+            Incoming::ReadResponse => {
+                let number = self.tx.reader()?;
+                return self.start(header, Target::Read(number), header.payload);
+            }
+            Incoming::Ack => {
+                self.tx.acknowledged()?;
+                self.link.session.placed(&header);
+                return Ok(());
+            }
+            Incoming::Credit => return Ok(()),
+            Incoming::Error(report) => {
+                self.tx.blame(&report);
+                return Err(Fault::Reported);
+            }
+        };
+        if takes_receive && !self.take_receive() {
+            self.link.rx.state = State::Blocked(header);
+            return Ok(());
+        }
+        self.deliver(header)
+    }
+
+    /// Tries again to find a receive for the message that waits.
+    fn unblock(&mut self) -> Result<(), Fault> {
+        let State::Blocked(header) = &self.link.rx.state else {
+            return Ok(());
+        };
+        let header = *header;
+        if !self.take_receive() {
+            return Ok(());
+        }
+        self.deliver(header)
+    }
+
+    /// Takes a receive; if there is none, posting one wakes the work item.
+    fn take_receive(&mut self) -> bool {
+        let receives = &mut *self.receives;
+        let Some(own) = &mut receives.own else {
+            let taken = self
+                .ep
+                .srx
+                .as_ref()
+                .is_some_and(|srx| srx.take(self.conn, &mut receives.current));
+            if taken {
+                self.conn.admit_shared();
+                receives.taken = true;
+            }
+            return taken;
+        };
+        if own.len() == 0 {
+            self.conn.starving.xchg(true, Full);
+            // One may have been posted just before.
+            if own.len() == 0 {
+                return false;
+            }
+        }
+        self.conn.starving.xchg(false, Full);
+        let Some(op) = own.get(0) else {
+            return false;
+        };
+        core::mem::swap(op, &mut receives.current);
+        own.retire();
+        receives.taken = true;
+        true
+    }
+
+    /// There is a receive if one is needed: finds the memory for a message or write.
+    fn deliver(&mut self, header: Header) -> Result<(), Fault> {
+        if header.elements.get().is_empty() {
+            let room = self.receives.current.len.min(header.payload);
+            return self.start(header, Target::Receive, room);
+        }
+        let memory = Scatter::new(
+            self.conn,
+            header.elements.get(),
+            Access {
+                read: false,
+                write: true,
+            },
+        )?;
+        self.start(header, Target::Regions(memory), header.payload)
+    }
+
+    fn start(&mut self, header: Header, target: Target, room: u64) -> Result<(), Fault> {
+        let frame = Frame {
+            header,
+            target,
+            done: 0,
+            room,
+            crc: !0,
+        };
+        if header.payload == 0 {
+            return self.finish(frame);
+        }
+        self.link.rx.state = State::Payload(frame);
+        Ok(())
+    }
+
+    /// Takes payload.
+    fn payload(&mut self, data: &Received<'_>, at: usize, left: usize) -> Result<usize, Fault> {
+        let digest = self.link.session.format().trailer(1) != 0;
+        let State::Payload(frame) = &mut self.link.rx.state else {
+            return Ok(0);
+        };
+        let missing = frame.header.payload.saturating_sub(frame.done);
+        let want = missing.min(left as u64);
+        let step = if frame.done < frame.room {
+            let want = want.min(frame.room.saturating_sub(frame.done));
+            let mut pieces = Pieces::new();
+            match &frame.target {
+                Target::Receive => {
+                    self.receives
+                        .current
+                        .memory
+                        .pieces(self.conn, frame.done, want, &mut pieces)?
+                }
+                Target::Regions(memory) => memory.pieces(frame.done, want, &mut pieces),
+                Target::Read(number) => {
+                    self.tx
+                        .read_pieces(self.conn, *number, frame.done, want, &mut pieces)?
+                }
+            }
+            if pieces.bytes() == 0 || !data.place(at, pieces.get()) {
+                return Err(Fault::Truncated);
+            }
+            if digest {
+                for piece in pieces.get() {
+                    frame.crc = piece.crc32c(frame.crc);
+                }
+            }
+            pieces.bytes()
+        } else if digest {
+            // There is no memory for the rest, but it counts.
+            let mut buf = [0; 128];
+            let size = usize::try_from(want).unwrap_or(usize::MAX).min(buf.len());
+            let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
+            if !data.copy(at, bytes) {
+                return Err(Fault::Truncated);
+            }
+            frame.crc = crate::sys::memory::crc32c(frame.crc, bytes);
+            size as u64
+        } else {
+            want
+        };
+        frame.done = frame.done.saturating_add(step);
+        if frame.done == frame.header.payload {
+            let state = core::mem::replace(&mut self.link.rx.state, State::Header);
+            if let State::Payload(frame) = state {
+                if digest {
+                    self.link.rx.state = State::Trailer(frame, Partial::new());
+                } else {
+                    self.finish(frame)?;
+                }
+            }
+        }
+        usize::try_from(step).map_err(|_| Fault::Size)
+    }
+
+    fn trailer(&mut self) -> Result<(), Fault> {
+        let state = core::mem::replace(&mut self.link.rx.state, State::Header);
+        let State::Trailer(frame, bytes) = state else {
+            return Ok(());
+        };
+        if bytes.get() != self.link.session.format().trailer_bytes(frame.crc) {
+            return Err(Fault::Digest);
+        }
+        self.finish(frame)
+    }
+
+    /// Everything of a frame is in place.
+    fn finish(&mut self, frame: Frame) -> Result<(), Fault> {
+        let header = frame.header;
+
+        self.link.rx.state = State::Header;
+        match frame.target {
+            Target::Read(number) => {
+                self.tx.read_done(number);
+                self.link.session.placed(&header);
+                return Ok(());
+            }
+            Target::Regions(memory) => {
+                drop(memory);
+                self.link.session.placed(&header);
+                if header.cq_data.is_none() {
+                    return Ok(());
+                }
+            }
+            Target::Receive => self.link.session.placed(&header),
+        }
+        let mut outcome = Outcome {
+            opcode: if header.elements.get().is_empty() {
+                OP_RECV
+            } else {
+                OP_RECV_WRITE_IMM
+            },
+            // A longer message does not fit into a receive.
+            len: u32::try_from(header.payload).unwrap_or(u32::MAX),
+            ..Outcome::default()
+        };
+        if let Some(data) = header.cq_data {
+            outcome.flags |= COMP_IMM;
+            // CAST: the lower half, as documented.
+            outcome.data = data as u32;
+        }
+        if let Some(key) = header.invalidate {
+            let id = self.ep.domain.invalidate(self.conn.id, key)?;
+            Tx::fence(self.link, id)?;
+            outcome.flags |= COMP_INV;
+            outcome.data = key;
+        }
+        if frame.room < header.payload {
+            outcome = Outcome {
+                status: errno::emsgsize().to_errno(),
+                ..Outcome::default()
+            };
+        }
+        self.receives.complete(self.conn, self.ep, outcome);
+        Ok(())
+    }
+}
+
+impl Receives {
+    /// Tells the consumer of the current receive.
+    fn complete(&mut self, conn: &Arc<Conn>, ep: &Endpoint, outcome: Outcome) {
+        self.current.memory.clear();
+        self.taken = false;
+        match self.current.ctx.take() {
+            Some(ctx) => ep.rx_cq.push(Entry {
+                conn: conn.clone(),
+                direction: Direction::Rx,
+                ctx,
+                outcome,
+            }),
+            None => {
+                conn.room(Direction::Rx);
+                conn.settled(Direction::Rx);
+            }
+        }
+    }
+
+    /// Completes everything with -ECANCELED. What is in a shared context stays there.
+    pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+        let canceled = Outcome {
+            status: errno::ecanceled().to_errno(),
+            ..Outcome::default()
+        };
+        if self.taken {
+            self.complete(conn, ep, canceled);
+        }
+        loop {
+            let Some(own) = &mut self.own else {
+                return;
+            };
+            let Some(op) = own.get(0) else {
+                return;
+            };
+            core::mem::swap(op, &mut self.current);
+            own.retire();
+            self.complete(conn, ep, canceled);
+        }
+    }
+}

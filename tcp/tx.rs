@@ -1,0 +1,659 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a connection sends: operations in the order in which they were posted, acknowledgements, read responses.
+//!
+//! A frame is put together when it is its turn, and is then sent in as many pieces as the socket takes. Several frames go
+//! into one call of the socket's. Operations complete in order: one that is over waits for those before it.
+
+#![deny(unsafe_code)]
+
+use super::{
+    conn::{
+        Conn,
+        Endpoint, //
+    },
+    deque::Deque,
+    engine::{
+        Link,
+        Stop, //
+    },
+    op::{
+        Kind,
+        Outcome,
+        Progress,
+        TxOp, //
+    },
+    pieces::Pieces,
+    queue::{
+        Direction,
+        Entry, //
+    },
+    wire::{
+        frame::{
+            error::{
+                Code,
+                Report, //
+            },
+            header::{
+                self,
+                Element,
+                Header,
+                Op,
+                TRAILER, //
+            },
+            Fault,
+            Features, //
+        },
+        keys::Id, //
+    }, //
+};
+use crate::sys::{
+    errno,
+    ring::Taker,
+    socket::{
+        Outgoing,
+        Socket, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Frames that are put together ahead, and go into one call.
+const FRAMES: usize = 8;
+/// The longest header that this side sends: one element, and every other word.
+const HEAD: usize = 72;
+/// Pieces of memory in one call: header, digest and memory of each frame, or more memory of fewer frames.
+const PIECES: usize = 40;
+
+/// Whose frame it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The operation of that number.
+    Op(u32),
+    /// The oldest read request of the peer's that has none yet.
+    Response,
+    /// Nobody's.
+    Control,
+}
+
+/// A frame that is sent, or about to be.
+struct Frame {
+    owner: Owner,
+    head: [u8; HEAD],
+    head_len: usize,
+    payload: u64,
+    trailer: [u8; TRAILER],
+    trailer_len: usize,
+    /// Bytes that the socket has taken.
+    sent: u64,
+}
+
+impl Frame {
+    fn len(&self) -> u64 {
+        (self.head_len as u64)
+            .saturating_add(self.payload)
+            .saturating_add(self.trailer_len as u64)
+    }
+}
+
+/// Pieces for one call.
+struct Batch<'a> {
+    list: [Outgoing<'a>; PIECES],
+    count: usize,
+}
+
+impl<'a> Batch<'a> {
+    fn push(&mut self, piece: Outgoing<'a>) -> bool {
+        match self.list.get_mut(self.count) {
+            Some(slot) => {
+                *slot = piece;
+                self.count = self.count.saturating_add(1);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn room(&self) -> usize {
+        PIECES.saturating_sub(self.count)
+    }
+}
+
+/// The sending side of an endpoint.
+pub(crate) struct Tx {
+    ops: Taker<TxOp>,
+    /// Number of the oldest operation in `ops`, modulo 2^32.
+    base: u32,
+    /// Operations of `ops` that have begun.
+    started: u32,
+    /// Number that the next operation gets which the peer counts.
+    ordinal: u32,
+    frames: Deque<Frame>,
+}
+
+impl Tx {
+    /// For operations from `ops`.
+    pub(super) fn new(ops: Taker<TxOp>) -> Self {
+        Self {
+            ops,
+            base: 0,
+            started: 0,
+            ordinal: 0,
+            frames: Deque::empty(),
+        }
+    }
+
+    /// Makes room for frames, once the connection is established.
+    pub(super) fn prepare(&mut self) -> Result {
+        if self.frames.room() == 0 {
+            self.frames = Deque::new(FRAMES, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    /// Whether no frame is half sent.
+    pub(super) fn between_frames(&self) -> bool {
+        self.frames.get(0).is_none_or(|frame| frame.sent == 0)
+    }
+
+    /// Sends what may be sent, until there is nothing more or the socket is full.
+    pub(super) fn transmit(
+        &mut self,
+        conn: &Arc<Conn>,
+        socket: &Socket<Conn>,
+        link: &mut Link,
+    ) -> Result<(), Stop> {
+        loop {
+            self.fill(conn, link)?;
+            if !self.push(conn, socket, link)? {
+                break;
+            }
+        }
+        if let Some(ep) = conn.endpoint() {
+            self.retire(conn, ep);
+        }
+        Ok(())
+    }
+
+    /// Puts frames together: acknowledgements first, then responses, then operations.
+    fn fill(&mut self, conn: &Arc<Conn>, link: &mut Link) -> Result<(), Stop> {
+        while self.frames.len() < self.frames.room() {
+            let header = if link.session.acks_owed() != 0 {
+                Some((Header::new(Op::Ack, 0), Owner::Control))
+            } else if let Some(bytes) = link.rx.next_response() {
+                Some((Header::new(Op::ReadResponse, bytes), Owner::Response))
+            } else {
+                self.next_op(conn, link)?
+            };
+            let Some((header, owner)) = header else {
+                break;
+            };
+            let frame = self.frame(conn, link, header, owner)?;
+            if owner == Owner::Response {
+                link.rx.response_started();
+            }
+            // The loop has looked for room.
+            let _ = self.frames.push(frame);
+        }
+        Ok(())
+    }
+
+    fn frame(
+        &mut self,
+        conn: &Arc<Conn>,
+        link: &mut Link,
+        header: Header,
+        owner: Owner,
+    ) -> Result<Frame, Stop> {
+        let mut header = header;
+        header.credit = link.session.tell_credits();
+        let seq = link.session.sending(&header)?;
+        let format = *link.session.format();
+        let mut bytes = [0; header::MAX];
+        let len = header.encode(&format, seq, &mut bytes)?;
+        let mut frame = Frame {
+            owner,
+            head: [0; HEAD],
+            head_len: len,
+            payload: header.payload,
+            trailer: [0; TRAILER],
+            trailer_len: format.trailer(header.payload),
+            sent: 0,
+        };
+        match (frame.head.get_mut(..len), bytes.get(..len)) {
+            (Some(to), Some(from)) => to.copy_from_slice(from),
+            _ => return Err(Fault::HeaderLength.into()),
+        }
+        if frame.trailer_len != 0 {
+            let mut crc = !0;
+            let mut done = 0;
+            while done < header.payload {
+                let mut pieces = Pieces::new();
+                let left = header.payload.saturating_sub(done);
+                self.memory(conn, link, owner, done, left, &mut pieces)?;
+                for piece in pieces.get() {
+                    crc = piece.crc32c(crc);
+                }
+                if pieces.bytes() == 0 {
+                    return Err(Fault::Size.into());
+                }
+                done = done.saturating_add(pieces.bytes());
+            }
+            frame.trailer = format.trailer_bytes(crc);
+        }
+        Ok(frame)
+    }
+
+    /// The payload of a frame from byte `skip` on.
+    fn memory(
+        &mut self,
+        conn: &Arc<Conn>,
+        link: &Link,
+        owner: Owner,
+        skip: u64,
+        want: u64,
+        to: &mut Pieces,
+    ) -> Result<(), Stop> {
+        match owner {
+            Owner::Op(number) => {
+                let at = number.wrapping_sub(self.base);
+                if let Some(op) = self.ops.get(at) {
+                    op.memory.pieces(conn, skip, want, to)?;
+                }
+            }
+            Owner::Response => link.rx.response_pieces(skip, want, to),
+            Owner::Control => {}
+        }
+        Ok(())
+    }
+
+    /// Starts operations up to one that needs a frame, and returns its header.
+    fn next_op(
+        &mut self,
+        conn: &Arc<Conn>,
+        link: &mut Link,
+    ) -> Result<Option<(Header, Owner)>, Stop> {
+        loop {
+            let number = self.base.wrapping_add(self.started);
+            let Some(op) = self.ops.get(self.started) else {
+                return Ok(None);
+            };
+            let acks = op.signaled;
+            let header = match op.kind {
+                Kind::Send => {
+                    if op.invalidate.is_some()
+                        && !link.session.format().features.has(Features::SEND_INV)
+                    {
+                        // Posting refuses it; this one was posted before the connection was made.
+                        op.status = errno::eopnotsupp().to_errno();
+                        return Err(Stop::Ended(errno::eopnotsupp().to_errno()));
+                    }
+                    let mut header = Header::new(Op::Message, op.len);
+                    header.cq_data = op.imm.map(u64::from);
+                    header.invalidate = op.invalidate;
+                    Some(header)
+                }
+                Kind::Write => {
+                    let mut header = Header::new(Op::Write, op.len);
+                    header.cq_data = op.imm.map(u64::from);
+                    // So that a completion says what it says over verbs: the peer has the data.
+                    header.delivery = acks;
+                    Some(header)
+                }
+                Kind::Read => Some(Header::new(Op::ReadRequest, 0)),
+                Kind::Nop | Kind::Register | Kind::Invalidate => None,
+            };
+            let Some(mut header) = header else {
+                if op.fence && link.session.reads_outstanding() != 0 {
+                    return Ok(None);
+                }
+                let result = Self::local(conn, link, op);
+                op.progress = Progress::Done;
+                self.started = self.started.saturating_add(1);
+                if let Err(fault) = result {
+                    op.status = EFAULT.to_errno();
+                    pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
+                    return Err(EFAULT.into());
+                }
+                continue;
+            };
+            if matches!(op.kind, Kind::Write | Kind::Read) {
+                header.elements.push(Element {
+                    addr: op.raddr,
+                    len: op.len,
+                    key: op.rkey.into(),
+                })?;
+            }
+            if link.session.may_send(&header, op.fence).is_err() {
+                return Ok(None);
+            }
+            // A local key that is wrong is found before anything is sent.
+            let mut pieces = Pieces::new();
+            if let Err(fault) = op.memory.pieces(conn, 0, op.len, &mut pieces) {
+                op.status = EFAULT.to_errno();
+                op.progress = Progress::Done;
+                self.started = self.started.saturating_add(1);
+                pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
+                return Err(EFAULT.into());
+            }
+            op.progress = Progress::Sending;
+            op.acked = header.wants_ack();
+            op.ordinal = self.ordinal;
+            self.ordinal = self.ordinal.wrapping_add(1);
+            self.started = self.started.saturating_add(1);
+            return Ok(Some((header, Owner::Op(number))));
+        }
+    }
+
+    /// Does what needs no frame.
+    fn local(conn: &Arc<Conn>, link: &mut Link, op: &mut TxOp) -> Result<(), Fault> {
+        match op.kind {
+            Kind::Register => {
+                let region = op.region.take().ok_or(Fault::Key)?;
+                region.register(conn.id, op.rkey, op.access)
+            }
+            Kind::Invalidate => {
+                let ep = conn.endpoint().ok_or(Fault::Key)?;
+                let id = ep
+                    .domain
+                    .invalidate(conn.id, op.invalidate.unwrap_or_default())?;
+                Self::fence(link, id)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// After this nobody touches the memory of a region that was invalidated.
+    pub(super) fn fence(link: &Link, id: Id) -> Result<(), Fault> {
+        // What is under way cannot be called back, so the connection goes.
+        if link.rx.touches(id) {
+            Err(Fault::Key)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Gives frames to the socket; returns whether it has taken all of them, and there may be more.
+    fn push(
+        &mut self,
+        conn: &Arc<Conn>,
+        socket: &Socket<Conn>,
+        link: &mut Link,
+    ) -> Result<bool, Stop> {
+        let mut batch = Batch {
+            list: [Outgoing::EMPTY; PIECES],
+            count: 0,
+        };
+        let mut whole = 0u64;
+        let mut at = 0;
+        // Responses among the frames so far: the payload of the first one is that of the oldest request.
+        while let Some(frame) = self.frames.get(at) {
+            // A frame of which only a part fits goes last.
+            if !Self::gather(
+                conn,
+                &mut self.ops,
+                self.base,
+                link,
+                frame,
+                &mut batch,
+                &mut whole,
+            )? {
+                break;
+            }
+            at = at.saturating_add(1);
+            // The memory of one response is known at a time.
+            if frame.owner == Owner::Response {
+                break;
+            }
+        }
+        if batch.count == 0 {
+            return Ok(false);
+        }
+        let list = batch.list.get_mut(..batch.count).unwrap_or(&mut []);
+        let taken = match socket.send(list) {
+            Ok(taken) => taken as u64,
+            Err(EAGAIN) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        self.advance(link, taken);
+        Ok(taken == whole)
+    }
+
+    /// Adds what is left of a frame to the batch; returns whether all of it fitted.
+    fn gather<'a>(
+        conn: &Arc<Conn>,
+        ops: &mut Taker<TxOp>,
+        base: u32,
+        link: &Link,
+        frame: &'a Frame,
+        batch: &mut Batch<'a>,
+        whole: &mut u64,
+    ) -> Result<bool, Stop> {
+        let head_len = frame.head_len as u64;
+        let head = frame
+            .head
+            .get(..frame.head_len)
+            .and_then(|head| head.get(usize::try_from(frame.sent).ok()?..));
+        if let Some(head) = head.filter(|head| !head.is_empty()) {
+            if !batch.push(Outgoing::bytes(head)) {
+                return Ok(false);
+            }
+            *whole = whole.saturating_add(head.len() as u64);
+        }
+        let mut done = frame.sent.saturating_sub(head_len);
+        while done < frame.payload {
+            let mut pieces = Pieces::new();
+            let want = frame.payload.saturating_sub(done);
+            match frame.owner {
+                Owner::Op(number) => {
+                    if let Some(op) = ops.get(number.wrapping_sub(base)) {
+                        op.memory.pieces(conn, done, want, &mut pieces)?;
+                    }
+                }
+                Owner::Response => link.rx.response_pieces(done, want, &mut pieces),
+                Owner::Control => {}
+            }
+            if pieces.bytes() == 0 {
+                return Err(Fault::Size.into());
+            }
+            // The digest has to fit too.
+            if pieces.get().len() >= batch.room() {
+                return Ok(false);
+            }
+            for piece in pieces.get() {
+                batch.push(Outgoing::piece(*piece));
+                *whole = whole.saturating_add(piece.len() as u64);
+            }
+            done = done.saturating_add(pieces.bytes());
+        }
+        if frame.trailer_len != 0 {
+            let skip = done.saturating_sub(frame.payload);
+            let trailer = frame
+                .trailer
+                .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
+                .unwrap_or(&[]);
+            if !trailer.is_empty() {
+                if !batch.push(Outgoing::bytes(trailer)) {
+                    return Ok(false);
+                }
+                *whole = whole.saturating_add(trailer.len() as u64);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Notes that the socket has taken so many bytes.
+    fn advance(&mut self, link: &mut Link, mut taken: u64) {
+        while let Some(frame) = self.frames.get_mut(0) {
+            let left = frame.len().saturating_sub(frame.sent);
+            if taken < left {
+                frame.sent = frame.sent.saturating_add(taken);
+                return;
+            }
+            taken = taken.saturating_sub(left);
+            let owner = frame.owner;
+            self.frames.pop();
+            match owner {
+                Owner::Op(number) => self.sent(number),
+                Owner::Response => link.rx.response_sent(),
+                Owner::Control => {}
+            }
+        }
+    }
+
+    /// Notes that an operation's frame is with the socket.
+    fn sent(&mut self, number: u32) {
+        if let Some(op) = self.ops.get(number.wrapping_sub(self.base)) {
+            op.progress = match op.kind {
+                Kind::Read => Progress::AwaitsData,
+                _ if op.acked => Progress::AwaitsAck,
+                _ => Progress::Done,
+            };
+        }
+    }
+
+    /// The oldest operation that waits for the peer in that way.
+    fn waiting(&mut self, progress: Progress) -> Option<u32> {
+        for at in 0..self.started {
+            let op = self.ops.get(at)?;
+            if op.progress == progress {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// An acknowledgement has come.
+    pub(super) fn acknowledged(&mut self) -> Result<(), Fault> {
+        // One that has not left yet cannot be meant.
+        let at = self.waiting(Progress::AwaitsAck).ok_or(Fault::Ack)?;
+        if let Some(op) = self.ops.get(at) {
+            op.progress = Progress::Done;
+        }
+        Ok(())
+    }
+
+    /// The number of the operation that read data is for.
+    pub(super) fn reader(&mut self) -> Result<u32, Fault> {
+        let at = self.waiting(Progress::AwaitsData).ok_or(Fault::Response)?;
+        Ok(self.base.wrapping_add(at))
+    }
+
+    /// The memory of such an operation.
+    pub(super) fn read_pieces(
+        &mut self,
+        conn: &Conn,
+        number: u32,
+        skip: u64,
+        want: u64,
+        to: &mut Pieces,
+    ) -> Result<(), Fault> {
+        match self.ops.get(number.wrapping_sub(self.base)) {
+            Some(op) => op.memory.pieces(conn, skip, want, to),
+            None => Err(Fault::Response),
+        }
+    }
+
+    /// All its data has come.
+    pub(super) fn read_done(&mut self, number: u32) {
+        if let Some(op) = self.ops.get(number.wrapping_sub(self.base)) {
+            op.progress = Progress::Done;
+        }
+    }
+
+    /// The peer says which operation of ours it does not execute.
+    pub(super) fn blame(&mut self, report: &Report) {
+        for at in 0..self.started {
+            let Some(op) = self.ops.get(at) else {
+                return;
+            };
+            let counted = matches!(op.kind, Kind::Send | Kind::Write | Kind::Read);
+            if counted && op.progress != Progress::Done && op.ordinal == report.ordinal {
+                op.status = match report.code {
+                    Code::Key | Code::Range | Code::Access => EACCES.to_errno(),
+                    Code::Digest => EIO.to_errno(),
+                    _ => errno::eremoteio().to_errno(),
+                };
+                op.progress = Progress::Done;
+                return;
+            }
+        }
+    }
+
+    /// Completes operations that are over, up to one that is not.
+    fn retire(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+        while self.started != 0 {
+            match self.ops.get(0) {
+                Some(op) if op.progress == Progress::Done => {
+                    complete(conn, ep, op);
+                }
+                _ => return,
+            }
+            self.ops.retire();
+            self.base = self.base.wrapping_add(1);
+            self.started = self.started.saturating_sub(1);
+        }
+    }
+
+    /// Completes everything; what is not over with -ECANCELED.
+    pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+        while self.frames.pop().is_some() {}
+        while let Some(op) = self.ops.get(0) {
+            if op.progress != Progress::Done && op.status == 0 {
+                op.status = errno::ecanceled().to_errno();
+            }
+            complete(conn, ep, op);
+            self.ops.retire();
+            self.base = self.base.wrapping_add(1);
+            self.started = self.started.saturating_sub(1);
+        }
+    }
+
+    /// Sends the frames that are put together, and acknowledgements; returns whether the socket has taken them.
+    pub(super) fn finish(
+        &mut self,
+        conn: &Arc<Conn>,
+        socket: &Socket<Conn>,
+        link: &mut Link,
+    ) -> bool {
+        while self.frames.len() < self.frames.room() && link.session.acks_owed() != 0 {
+            match self.frame(conn, link, Header::new(Op::Ack, 0), Owner::Control) {
+                // The loop has looked for room.
+                Ok(frame) => drop(self.frames.push(frame)),
+                Err(_) => return false,
+            }
+        }
+        while self.frames.len() != 0 {
+            if !matches!(self.push(conn, socket, link), Ok(true)) {
+                break;
+            }
+        }
+        self.between_frames()
+    }
+}
+
+/// Tells the consumer of an operation, if it wants to hear of it.
+fn complete(conn: &Arc<Conn>, ep: &Endpoint, op: &mut TxOp) {
+    op.memory.clear();
+    // Not the last reference: the consumer has one.
+    op.region = None;
+    let ctx = op.ctx.take();
+    match ctx {
+        Some(ctx) if op.signaled || op.status != 0 => ep.tx_cq.push(Entry {
+            conn: conn.clone(),
+            direction: Direction::Tx,
+            ctx,
+            outcome: Outcome {
+                status: op.status,
+                opcode: op.opcode,
+                ..Outcome::default()
+            },
+        }),
+        _ => {
+            conn.room(Direction::Tx);
+            conn.settled(Direction::Tx);
+        }
+    }
+}
