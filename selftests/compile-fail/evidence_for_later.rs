@@ -11,8 +11,8 @@ impl kfi::Op for Keeps {
     type Mem = ();
 
     fn done(_request: kfi::Request<Self>, comp: kfi::Comp<'_>) {
-        let Ok(ok) = comp.ok() else {
-            // ERROR
+        let outcome = comp.ok(); // ERROR
+        let Ok(ok) = outcome else {
             return;
         };
         if let Some(evidence) = ok.fenced() {
