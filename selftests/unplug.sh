@@ -57,7 +57,7 @@ load()
 if [ "$KFI_DEVICE" = siw ]; then READ="write"; else READ="read"; fi
 load_server()
 {
-	client_start 4 conns=4 loop=$READ size=16384 depth=8 iterations=1000000000 || return
+	client_start 4 conns=4 loop=$bulk size=16384 depth=8 iterations=1000000000 || return
 	del "$DEV0" && client_end told && counted && port_up 0 && server_back
 }
 cycling()
