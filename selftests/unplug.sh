@@ -54,7 +54,7 @@ load()
 	port_up 1
 }
 # siw_sq_flush() completes a read twice that has entered the ORQ and is not being sent yet, for raw verbs as well.
-if [ "$KFI_DEVICE" = siw ]; then READ="write"; else READ="read"; fi
+if [ "$KFI_DEVICE" = siw ]; then bulk="write"; else bulk="read"; fi
 load_server()
 {
 	client_start 4 conns=4 loop=$bulk size=16384 depth=8 iterations=1000000000 || return
