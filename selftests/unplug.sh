@@ -6,6 +6,8 @@
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf "$(driver_module)"
+# Seen under software emulation: nothing moves after the connect, before any unplug. Not understood yet.
+[ "$KFI_KERNEL/$KFI_DEVICE" != stock/siw ] || ktap_skip_all "the load does not start reliably over siw under QEMU"
 TIMES=$((KFI_SCALE > 1 ? 4 : 8))
 [ -z "$KFI_LONG" ] || TIMES=25		# of 4 kinds on each device: 200 together
 

@@ -59,7 +59,7 @@ impl kernel::Module for Kfi {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         sys::locks::init();
         registry::init(Arc::new(Root::new()?, GFP_KERNEL)?);
-        let tcp = if *module_parameters::tcp.value() != 0 {
+        let tcp = if sys::compat::value::<u8>(module_parameters::tcp.value()) != 0 {
             Some(tcp::api::provider::Registration::new()?)
         } else {
             None

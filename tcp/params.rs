@@ -5,16 +5,17 @@
 #![deny(unsafe_code)]
 
 use super::wire::frame::Features;
+use crate::sys::compat::value;
 
 /// The port that the consumers of a network namespace share.
 pub(crate) fn port() -> u16 {
-    *crate::module_parameters::tcp_port.value()
+    value::<u16>(crate::module_parameters::tcp_port.value())
 }
 
 /// Additions to the protocol that are offered and taken.
 pub(crate) fn features() -> Features {
     let mut features = Features::SEND_INV.union(Features::ERRORS);
-    if *crate::module_parameters::tcp_crc32c.value() != 0 {
+    if value::<u8>(crate::module_parameters::tcp_crc32c.value()) != 0 {
         features = features.union(Features::CRC32C);
     }
     features

@@ -27,3 +27,9 @@ mod this_module {
 
 #[allow(unused_imports)]
 pub(crate) use this_module::THIS_MODULE;
+
+/// The value of a module parameter: `value()` returns a reference until 7.2, a copy since.
+#[allow(dead_code)]
+pub(crate) fn value<T: Copy>(param: impl core::borrow::Borrow<T>) -> T {
+    *param.borrow()
+}

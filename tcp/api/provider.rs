@@ -44,7 +44,7 @@ const PRIORITY: c_int = 50;
 
 /// The module that everything of the provider keeps loaded.
 pub(super) fn owner() -> *mut bindings::module {
-    crate::THIS_MODULE.as_ptr()
+    crate::sys::compat::THIS_MODULE.as_ptr()
 }
 
 /// # Safety

@@ -147,7 +147,7 @@ pub(super) unsafe extern "C" fn init(
                 sgl: ptr.cast_const().cast(),
                 nsge,
                 opcode: bindings::kfi_opcode_KFI_OP_NATIVE as u8,
-                data: if dir == bindings::dma_data_direction_DMA_TO_DEVICE {
+                data: if dir == kernel::dma::DataDirection::ToDevice.into() {
                     bindings::kfi_opcode_KFI_OP_WRITE
                 } else {
                     bindings::kfi_opcode_KFI_OP_READ
