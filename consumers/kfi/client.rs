@@ -2,7 +2,10 @@
 
 //! Hearing of devices.
 
-use super::device::Device;
+use super::{
+    consumer::Handle,
+    device::Device, //
+};
 use crate::bindings;
 use kernel::{
     container_of,
@@ -32,6 +35,8 @@ pub struct ClientRegistration<C: Client> {
     raw: Opaque<bindings::kfi_client>,
     #[pin]
     client: C,
+    /// Keeps the module while the callbacks may be called.
+    _handle: Handle,
 }
 
 // SAFETY: `C` is `Send`; the registration may end on any thread.
@@ -41,8 +46,10 @@ unsafe impl<C: Client> Sync for ClientRegistration<C> {}
 
 impl<C: Client> ClientRegistration<C> {
     /// Registers `client`, and tells it of the devices that are there.
-    pub fn new(client: impl PinInit<C, Error>) -> impl PinInit<Self, Error> {
+    pub fn new(handle: &Handle, client: impl PinInit<C, Error>) -> impl PinInit<Self, Error> {
+        let handle = handle.clone();
         try_pin_init!(Self {
+            _handle: handle,
             // Before `raw`, whose registration calls it.
             client <- client,
             raw <- Opaque::try_ffi_init(|slot: *mut bindings::kfi_client| {

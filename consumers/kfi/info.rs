@@ -96,6 +96,65 @@ unsafe extern "C" fn resolved(_info: *mut bindings::kfi_info, status: c_int, pri
     waiter.done.complete_all();
 }
 
+/// A resolution that calls `then` at its end.
+struct Pending<F: FnOnce(Result<Info>) + Send + 'static> {
+    /// Empty until the callback knows the info.
+    slot: Later<RawInfo>,
+    then: F,
+}
+
+/// # Safety
+///
+/// Called by a provider, once, with the `priv` of [`Info::resolve_then`].
+unsafe extern "C" fn resolved_then<F: FnOnce(Result<Info>) + Send + 'static>(
+    info: *mut bindings::kfi_info,
+    status: c_int,
+    priv_: *mut c_void,
+) {
+    // SAFETY: `priv` is the box that `Info::resolve_then()` has given away.
+    let pending = unsafe { KBox::from_raw(priv_.cast::<Pending<F>>()) };
+    let Pending { mut slot, then } = KBox::into_inner(pending);
+    let Some(info) = NonNull::new(info) else {
+        return then(Err(ENODEV));
+    };
+    // The info is ours; when `slot` is dropped a work item puts it, after this callback.
+    slot.0 = Some(info);
+    let info = Info(slot, info);
+    then(to_result(status).map(|()| info));
+}
+
+impl ResolveAttr<'_> {
+    /// Starts a resolution with `done` as its callback.
+    ///
+    /// # Safety
+    ///
+    /// `done` may be called once with `priv_`, if this succeeds.
+    unsafe fn start(
+        &self,
+        done: bindings::kfi_resolve_fn,
+        priv_: *mut c_void,
+    ) -> Result<*mut bindings::kfi_info> {
+        let src = self.src.as_ref().map(addr::to_storage);
+        let dst = addr::to_storage(&self.dst);
+        let name = <crate::LocalModule as kernel::ModuleMetadata>::NAME;
+        let raw = bindings::kfi_resolve_attr {
+            net: &raw mut bindings::init_net,
+            src: src
+                .as_ref()
+                .map_or(core::ptr::null(), |src| core::ptr::from_ref(src).cast()),
+            dst: (&raw const dst).cast(),
+            timeout_ms: self.timeout_ms,
+            tos: -1,
+            flags: 0,
+            provider: self.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
+            done,
+            priv_,
+        };
+        // SAFETY: All of `raw` is valid for the call, `name` as long as this module; the rest is the caller's promise.
+        from_err_ptr(unsafe { bindings::__kfi_resolve(&raw, name.as_char_ptr()) })
+    }
+}
+
 impl Info {
     /// # Safety
     ///
@@ -116,34 +175,17 @@ impl Info {
             },
             GFP_KERNEL,
         )?;
-        let src = attr.src.as_ref().map(addr::to_storage);
-        let dst = addr::to_storage(&attr.dst);
         let mut this = Self(
             Later::new(handle, || Ok(RawInfo(None)))?,
             NonNull::dangling(),
         );
-        let name = <crate::LocalModule as kernel::ModuleMetadata>::NAME;
         let priv_ = Arc::into_raw(waiter.clone());
-        let raw_attr = bindings::kfi_resolve_attr {
-            net: &raw mut bindings::init_net,
-            src: src
-                .as_ref()
-                .map_or(core::ptr::null(), |src| core::ptr::from_ref(src).cast()),
-            dst: (&raw const dst).cast(),
-            timeout_ms: attr.timeout_ms,
-            tos: -1,
-            flags: 0,
-            provider: attr.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
-            done: Some(resolved),
-            priv_: priv_.cast_mut().cast(),
-        };
-        // SAFETY: All of `raw_attr` is valid for the call. `waiter` stays until the callback has given its reference up,
-        // and `name` as long as this module.
-        let info = from_err_ptr(unsafe { bindings::__kfi_resolve(&raw_attr, name.as_char_ptr()) })
-            .inspect_err(|_| {
-                // SAFETY: There will be no callback, so the reference is still ours.
-                drop(unsafe { Arc::from_raw(priv_) });
-            })?;
+        // SAFETY: The callback takes the reference that `priv_` is.
+        let info = unsafe { attr.start(Some(resolved), priv_.cast_mut().cast()) };
+        let info = info.inspect_err(|_| {
+            // SAFETY: There will be no callback, so the reference is still ours.
+            drop(unsafe { Arc::from_raw(priv_) });
+        })?;
         waiter.done.wait_for_completion();
         let info = NonNull::new(info).ok_or(ENODEV)?;
         // From here on the drop of `this` puts it.
@@ -151,6 +193,24 @@ impl Info {
         this.1 = info;
         to_result(waiter.status.load(Acquire))?;
         Ok(this)
+    }
+
+    /// The same without waiting: `then` is called from process context, once, perhaps before this returns. It is not called
+    /// after an error of this function. Sleeps.
+    pub fn resolve_then<F>(handle: &Handle, attr: &ResolveAttr<'_>, then: F) -> Result
+    where
+        F: FnOnce(Result<Self>) + Send + 'static,
+    {
+        let slot = Later::new(handle, || Ok(RawInfo(None)))?;
+        let pending = KBox::into_raw(KBox::new(Pending { slot, then }, GFP_KERNEL)?);
+        // SAFETY: The callback takes the box that `pending` is.
+        let started = unsafe { attr.start(Some(resolved_then::<F>), pending.cast()) };
+        started.inspect_err(|_| {
+            // SAFETY: There will be no callback, so the box is still ours.
+            drop(unsafe { KBox::from_raw(pending) });
+        })?;
+        // The info belongs to the callback.
+        Ok(())
     }
 
     pub(super) fn as_ptr(&self) -> *mut bindings::kfi_info {

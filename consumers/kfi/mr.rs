@@ -44,12 +44,15 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc, //
     },
+    types::Opaque, //
 };
 
 /// What a region lets the peer do.
@@ -125,10 +128,31 @@ impl Drop for Region {
     }
 }
 
-/// A region on its way to be freed by the endpoint that exposed it.
+/// What goes with a region for its life: how its registration is heard of, and how it waits to be freed by the endpoint
+/// that exposed it.
+///
+/// Stays until the registration has completed: the endpoint's list keeps it until after the close, and the other ends of
+/// the state [`Exposed`] prove the completion.
+#[repr(C)]
 struct Orphan {
+    ctx: Opaque<bindings::kfi_ctx>,
+    /// The registration of the present key has been carried out.
+    registered: Atomic<bool>,
     region: Option<Later<Region>>,
     next: *mut Orphan,
+}
+
+/// # Safety
+///
+/// Called by a provider, with the context in an [`Orphan`] that a registration was posted with.
+unsafe extern "C" fn registered(ctx: *mut bindings::kfi_ctx, comp: *mut bindings::kfi_comp) {
+    // CAST: The context is the first field.
+    // SAFETY: The orphan stays until the completion, which this is; the other is valid during the call.
+    unsafe {
+        if (*comp).status == 0 {
+            (*ctx.cast::<Orphan>()).registered.store(true, Release);
+        }
+    }
 }
 
 /// The regions that were dropped while exposed by an endpoint, until its close.
@@ -232,6 +256,12 @@ impl Mr<Idle> {
     pub fn new(domain: &Domain, max_pages: u32) -> Result<Self> {
         let orphan = KBox::new(
             Orphan {
+                ctx: Opaque::new(bindings::kfi_ctx {
+                    prov_done: core::ptr::null_mut(),
+                    done: Some(registered),
+                    ep: core::ptr::null_mut(),
+                }),
+                registered: Atomic::new(false),
                 region: None,
                 next: core::ptr::null_mut(),
             },
@@ -309,7 +339,8 @@ impl Mr<Armed> {
 
     /// Gives the region a new key, for operations behind this one on the same endpoint and for the peer.
     ///
-    /// Takes one of [`EndpointAttr::max_tx`](super::EndpointAttr::max_tx) until a later operation completes. Any context.
+    /// Takes one of [`EndpointAttr::max_tx`](super::EndpointAttr::max_tx), and a completion that the consumer does not see.
+    /// Any context.
     pub fn expose(self, ep: &Ep, access: u32) -> Result<Mr<Exposed>, (Error, Self)> {
         let mut inner = self.into_inner();
         let mr = inner.region.mr();
@@ -317,6 +348,7 @@ impl Mr<Armed> {
         if unsafe { (*ep.as_ptr()).domain } != inner.region.domain.as_ptr() {
             return Err((EINVAL, Self::from_inner(inner)));
         }
+        inner.orphan.registered.store(false, Relaxed);
         let mut op = MaybeUninit::<bindings::kfi_op>::uninit();
         let op = op.as_mut_ptr();
         // SAFETY: The region is ours and not registered; every operations table starts with its data path, all of whose
@@ -329,12 +361,11 @@ impl Mr<Armed> {
         // SAFETY: `op` is writable; the fields written are all that a provider reads of KFI_OP_MR_REG.
         unsafe {
             (&raw mut (*op).next).write(core::ptr::null_mut());
-            // Nobody needs to hear of a failure: it ends the connection, and what is behind it is flushed.
-            (&raw mut (*op).ctx).write(core::ptr::null_mut());
+            (&raw mut (*op).ctx).write(inner.orphan.ctx.get());
             (&raw mut (*op).sgl).write(core::ptr::null());
             (&raw mut (*op).nsge).write(0);
             (&raw mut (*op).opcode).write(bindings::kfi_opcode_KFI_OP_MR_REG as u8);
-            (&raw mut (*op).flags).write(0);
+            (&raw mut (*op).flags).write(bindings::KFI_OP_SIGNALED as u8);
             (&raw mut (*op).data).write(0);
             (&raw mut (*op).raddr).write(0);
             (&raw mut (*op).rkey).write(key);
@@ -359,6 +390,14 @@ impl Mr<Armed> {
 }
 
 impl Mr<Exposed> {
+    /// Whether `core`'s endpoint has exposed it.
+    pub(super) fn is_of(&self, core: &Arc<Core>) -> bool {
+        self.0
+            .core
+            .as_ref()
+            .is_some_and(|mine| Arc::ptr_eq(mine, core))
+    }
+
     pub(super) fn key(&self) -> u32 {
         // SAFETY: The region is ours; nothing changes its key in this state.
         unsafe { (*self.raw()).rkey }
@@ -404,7 +443,9 @@ impl Mr<Exposed> {
         }
     }
 
-    /// Takes region and memory back, given evidence that the key has ended. [`EINVAL`] when it is another key's.
+    /// Takes region and memory back, given evidence that the key has ended. [`EINVAL`] when it is another key's, [`EAGAIN`]
+    /// when a peer claims to have ended a key whose registration is not known to have been carried out: it could have
+    /// guessed the key, and the registration could follow. With one queue for both directions that is known in time.
     pub fn fence(self, evidence: Fenced<'_>) -> Result<(Mr<Idle>, Pages), (Error, Self)> {
         if evidence.key != self.key()
             || !core::ptr::eq(evidence.domain, self.0.region.domain.as_ptr())
@@ -412,6 +453,9 @@ impl Mr<Exposed> {
             return Err((EINVAL, self));
         }
         if evidence.by_peer {
+            if !self.0.orphan.registered.load(Acquire) {
+                return Err((EAGAIN, self));
+            }
             // SAFETY: The region is ours.
             let result = unsafe { bindings::kfi_mr_remote_inv(self.raw(), evidence.key) };
             let result = to_result(result);

@@ -253,11 +253,18 @@ impl Ep {
     }
 
     /// Ends the key of the region that the request carries. Its completion is the evidence for
-    /// [`Mr::fence`](super::Mr::fence).
+    /// [`Mr::fence`](super::Mr::fence). [`EINVAL`] when another endpoint has exposed it: the two operations would have no
+    /// order.
     pub fn invalidate<T: Op<Mem = super::Mr<super::Exposed>>>(
         &self,
         mut request: Request<T>,
     ) -> Result<(), Refused<T>> {
+        if !request.mem().is_of(self.core()) {
+            return Err(Refused {
+                error: EINVAL,
+                request,
+            });
+        }
         let key = request.mem().key();
         let needed = request.mem_mut().set_need_inval(false);
         let what = What {
