@@ -116,7 +116,8 @@ impl Rx {
         Ok(Self {
             header: Collector::new(),
             state: State::Header,
-            responses: Deque::new(reads, GFP_KERNEL)?,
+            // One more: that which is being sent is not counted as waiting any more.
+            responses: Deque::new(reads.saturating_add(1), GFP_KERNEL)?,
             responding: false,
         })
     }
