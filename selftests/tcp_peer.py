@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""A peer that breaks the rules of Documentation/kfi/wire.rst, against kfi_perf's server. Used by tcp_hostile.sh.
+
+Prints one line for each case: "ok NAME" or "not ok NAME: WHY". A case passes when the server ends that connection, and
+only that, or does what the page says."""
+
+import random
+import socket
+import struct
+import sys
+import time
+
+SERVER, SERVICE, LOCAL, PORT = sys.argv[1], int(sys.argv[2]), sys.argv[3], 20077
+MAGIC = b"kfi-tcp1"
+SEND_INV, ERRORS = 0x1, 0x8
+PINGPONG, RATE, READ, WRITE = range(4)
+PROTOCOL, KEY, RANGE = 1, 2, 3
+TOP = (1 << 64) - 1
+
+
+class Closed(Exception):
+    """The server has ended the connection."""
+
+
+class Peer:
+    """One connection, as far as the test lets it come."""
+
+    def __init__(self, order="<", features=ERRORS | SEND_INV, service=SERVICE):
+        self.order, self.features, self.service = order, features, service
+        self.seq = 0
+        self.sock = socket.create_connection((SERVER, PORT), timeout=8, source_address=(LOCAL, 0))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def hello(self, loop=PINGPONG, size=4096, depth=4, **change):
+        f = dict(version=3, kind=0, length=None, magic=MAGIC, service=self.service, features=self.features,
+                 probe=struct.pack(self.order + "Q", 1), ird=16, ord=16,
+                 private=b"kfip\x01" + bytes([loop, 0, 0]) + struct.pack(">II", size, depth))
+        f.update(change)
+        length = len(f["private"]) if f["length"] is None else f["length"]
+        return (struct.pack(">BBHI8sHHBBBB", f["version"], f["kind"], length, f["service"], f["magic"], f["features"], 0,
+                            f["ird"], f["ord"], 0, 0) + f["probe"] + f["private"])
+
+    def send(self, data):
+        try:
+            self.sock.sendall(data)
+        except OSError as e:
+            raise Closed from e
+
+    def recv(self, size):
+        data = b""
+        while len(data) < size:
+            try:
+                more = self.sock.recv(min(size - len(data), 1 << 20))
+            except socket.timeout:
+                raise
+            except OSError as e:
+                raise Closed from e
+            if not more:
+                raise Closed
+            data += more
+        return data
+
+    def answer(self):
+        head = self.recv(32)
+        version, kind, length = struct.unpack(">BBH", head[:4])
+        private = self.recv(length)
+        if version != 3:
+            raise RuntimeError(f"version {version}")
+        return kind, head[22], private
+
+    def frame(self, op=0, flags=0, op_data=0, count=0, length=None, size=None, words=(), payload=b"", version=3):
+        length = 16 + 8 * len(words) if length is None else length
+        size = 16 + 8 * len(words) + len(payload) if size is None else size
+        head = struct.pack(self.order + "BBHBBBBQ", version, op, flags, op_data, count, length & 255, self.seq, size & TOP)
+        self.seq = (self.seq + 1) & 255
+        return head + b"".join(struct.pack(self.order + "Q", w & TOP) for w in words) + payload
+
+    def next_frame(self):
+        head = self.recv(16)
+        _, op, flags, op_data, count, length, _, size = struct.unpack(self.order + "BBHBBBBQ", head)
+        words = self.recv(length - 16)
+        return op, flags, op_data, struct.unpack(f"{self.order}{len(words) // 8}Q", words), self.recv(size - length)
+
+    def start(self, *args, **kwargs):
+        """Connects and greets; leaves address and key of the server's region."""
+        self.send(self.hello(*args, **kwargs))
+        kind, reason, _ = self.answer()
+        if kind != 1:
+            raise RuntimeError(f"rejected, reason {reason}")
+        self.send(self.frame(payload=bytes(32)))
+        op, _, _, _, data = self.next_frame()
+        if op != 0 or len(data) != 32:
+            raise RuntimeError("no greeting")
+        self.addr, self.key = struct.unpack(">QI", data[:12])
+        return self
+
+    def ended(self):
+        """Waits for the end; returns the code of the report, if there was one."""
+        code = None
+        try:
+            while True:
+                op, _, _, words, _ = self.next_frame()
+                if op == 0x81:
+                    code = words[0] >> 32
+        except Closed:
+            pass
+        except socket.timeout as e:
+            raise RuntimeError("the connection is still there") from e
+        self.sock.close()
+        return code
+
+    def echo(self, data=b"x" * 100):
+        self.send(self.frame(payload=data))
+        while True:
+            op, _, op_data, _, got = self.next_frame()
+            if op == 0 and op_data == 0:
+                break
+        if got != data:
+            raise RuntimeError("wrong echo")
+
+
+CASES = []
+
+
+def case(f):
+    CASES.append(f)
+    return f
+
+
+def refused(hello=None, raw=None):
+    p = Peer()
+    p.send(p.hello(**hello) if raw is None else raw)
+    try:
+        kind, reason, _ = p.answer()
+    except Closed:
+        return None
+    if kind != 6:
+        raise RuntimeError("accepted")
+    p.ended()
+    return reason
+
+
+def broken(loop=PINGPONG, code=PROTOCOL, **frame):
+    p = Peer().start(loop)
+    words = frame.pop("elements", None)
+    if words is not None:
+        frame["words"] = [w for e in words(p) for w in e]
+        frame.setdefault("count", len(frame["words"]) // 3)
+    p.send(p.frame(**frame))
+    got = p.ended()
+    if got != code:
+        raise RuntimeError(f"report {got} instead of {code}")
+
+
+@case
+def connection_messages():
+    for change in [dict(version=v) for v in (0, 2, 4, 255)] + [dict(kind=k) for k in (1, 2, 5, 6, 7, 255)] + \
+            [dict(length=n) for n in (257, 65535)] + [dict(probe=p) for p in (bytes(8), b"\xff" * 8, b"\0" * 4 + b"\1" + b"\0" * 3)]:
+        if refused(change) is not None:
+            raise RuntimeError(f"answered {change}")
+
+
+@case
+def rejects():
+    if refused(dict(service=SERVICE + 1)) != 1:
+        raise RuntimeError("unknown service")
+    # libfabric on the port that consumers share, and kfi without a service number.
+    if refused(dict(magic=bytes(8), features=0, service=0)) != 0 or refused(dict(service=0)) != 1:
+        raise RuntimeError("no service")
+    if refused(dict(private=b"nonsense")) != 0 or refused(dict(private=bytes(256))) != 0:
+        raise RuntimeError("the consumer took nonsense")
+
+
+@case
+def any_segmentation():
+    p = Peer()
+    for byte in p.hello():
+        p.send(bytes([byte]))
+    p.answer()
+    for byte in p.frame(payload=bytes(32)):
+        p.send(bytes([byte]))
+    p.next_frame()
+    p.echo()
+    p.sock.close()
+    p = Peer()
+    p.send(p.hello() + p.frame(payload=bytes(32)))
+    p.answer()
+    p.next_frame()
+    for cut in range(1, 48):
+        data = p.frame(payload=bytes(32))
+        p.send(data[:cut])
+        time.sleep(0.002)
+        p.send(data[cut:])
+        p.next_frame()
+    p.sock.close()
+
+
+@case
+def silence():
+    peers = []
+    for cut in (0, 1, 31, 40):
+        peers.append(Peer())
+        peers[-1].send(peers[-1].hello()[:cut])
+    for p in peers:
+        p.sock.settimeout(25)
+        p.ended()
+
+
+@case
+def half_open():
+    peers = [Peer() for _ in range(300)]
+    Peer().start().echo()
+    for p in peers:
+        p.sock.close()
+
+
+@case
+def second_request():
+    p = Peer().start()
+    p.send(p.hello())
+    if p.ended() != PROTOCOL:
+        raise RuntimeError("no report")
+
+
+@case
+def vanishes():
+    for cut in (0, 10, 32, 48):
+        p = Peer()
+        p.send(p.hello()[:cut])
+        p.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        p.sock.close()
+    for cut in (1, 16, 17, 1000):
+        for linger in (0, 1):
+            p = Peer().start()
+            p.send(p.frame(payload=bytes(2000))[:cut])
+            p.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", linger, 0))
+            p.sock.close()
+
+
+@case
+def headers():
+    for f in ([dict(version=v) for v in (0, 2, 4, 255)] + [dict(op=o) for o in (1, 5, 6, 7, 8, 0x7f, 0x80, 0x82, 255)] +
+              [dict(flags=f) for f in (0x2, 0x10, 0x80, 0x200, 0x400, 0x800, 0x8000)] +
+              [dict(length=n) for n in (0, 8, 15, 17, 24, 120, 255)] + [dict(size=n) for n in (0, 15)] +
+              [dict(op_data=n) for n in (1, 3, 255)] + [dict(op_data=2, payload=b"x"), dict(op_data=2, flags=4)] +
+              [dict(op=2, count=n) for n in (0, 5, 255)] + [dict(op=4, count=n) for n in (0, 5, 255)] +
+              [dict(op=2, flags=1, count=1, words=[1, 2, 3, 4]), dict(op=3, flags=1, words=[1])]):
+        broken(**f)
+
+
+@case
+def answers_to_nothing():
+    broken(op_data=2)
+    broken(op=3)
+    broken(op=3, payload=b"data")
+
+
+@case
+def stale_count_and_sequence():
+    p = Peer().start()
+    for count in (1, 4, 5, 255):
+        p.seq = random.randrange(256)
+        p.send(p.frame(count=count, payload=b"x" * 40))
+        p.next_frame()
+    p.sock.close()
+
+
+@case
+def keys():
+    for bad in (lambda k: k ^ 1, lambda k: k ^ 0x80000000, lambda k: 0, lambda k: k | 1 << 32, lambda k: TOP):
+        broken(WRITE, KEY, op=4, payload=b"12345678", elements=lambda p: [(p.addr, 8, bad(p.key))])
+        broken(READ, KEY, op=2, elements=lambda p: [(p.addr, 8, bad(p.key))])
+    other = Peer().start(WRITE)
+    broken(WRITE, KEY, op=4, payload=b"12345678", elements=lambda p: [(other.addr, 8, other.key)])
+    # Once a wrong key has been seen the right one is worth nothing.
+    other.send(other.frame(op=4, count=1, words=[other.addr, 8, other.key], payload=b"12345678"))
+    other.send(other.frame(payload=bytes(64)))
+    other.sock.close()
+
+
+@case
+def ranges():
+    region = 4096
+    for addr, length in ((-1, 8), (region, 1), (region - 7, 8), (region + 1, 0), (0, region + 1), (1 << 63, 8), (0, 1 << 40),
+                         (0, 1 << 63), (0, TOP), (TOP, 1), (8, TOP - 7)):
+        broken(READ, RANGE, op=2, elements=lambda p, a=addr, n=length: [(p.addr + a, n, p.key)])
+
+
+@case
+def sums():
+    for sizes, size in (((8,), 7), ((8,), 9), ((8, 8), 8), ((1 << 63, 1 << 63), 0), ((1 << 62,) * 4, 0), ((TOP, 1), 0)):
+        broken(WRITE, PROTOCOL, op=4, payload=bytes(size), elements=lambda p, s=sizes: [(p.addr, n, p.key) for n in s])
+    broken(READ, PROTOCOL, op=2, elements=lambda p: [(p.addr, 1 << 63, p.key)] * 2)
+
+
+@case
+def several_elements():
+    p = Peer().start(READ, size=16384)
+    for parts in (((0, 8),), ((0, 8),) * 4, ((0, 4096), (100, 1), (4000, 200), (0, 0)), ((16384, 0),)):
+        p.send(p.frame(op=2, count=len(parts), words=[w for a, n in parts for w in (p.addr + a, n, p.key)]))
+        op, _, _, _, data = p.next_frame()
+        if op != 3 or len(data) != sum(n for _, n in parts):
+            raise RuntimeError(f"{op} {len(data)}")
+    p.sock.close()
+    p = Peer().start(WRITE, size=16384)
+    for parts in (((0, 8),) * 4, ((0, 5000), (4, 4), (4095, 3), (0, 1)), ((0, 0),)):
+        total = sum(n for _, n in parts)
+        p.send(p.frame(op=4, flags=4, count=len(parts), words=[w for a, n in parts for w in (p.addr + a, n, p.key)],
+                       payload=bytes(total)))
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError("no acknowledgement")
+    p.sock.close()
+
+
+@case
+def other_byte_order():
+    p = Peer(order=">").start()
+    p.echo()
+    p.sock.close()
+    p = Peer(order=">").start(READ)
+    p.send(p.frame(op=2, count=1, words=[p.addr, 4096, p.key]))
+    if len(p.next_frame()[4]) != 4096:
+        raise RuntimeError("read")
+    p.sock.close()
+
+
+@case
+def invalidations():
+    for key in (lambda p: 0, lambda p: p.key ^ 2, lambda p: 1 << 32):
+        p = Peer().start(WRITE)
+        p.send(p.frame(flags=0x100, words=[key(p)], payload=bytes(8)))
+        if p.ended() != KEY:
+            raise RuntimeError("no report")
+    # The right one: whatever the consumer makes of it, the key is gone.
+    p = Peer().start(WRITE)
+    p.send(p.frame(flags=0x100, words=[p.key], payload=bytes(8)))
+    p.send(p.frame(op=4, count=1, words=[p.addr, 8, p.key], payload=bytes(8)))
+    p.ended()
+    p = Peer(features=0).start()
+    p.send(p.frame(flags=0x100, words=[1], payload=bytes(8)))
+    if p.ended() is not None:
+        raise RuntimeError("a report that was not agreed on")
+
+
+@case
+def too_long():
+    # The receive fails, the connection lives: two of them are dropped, and what follows is looked at again.
+    for size in (4097, 1 << 20):
+        p = Peer().start()
+        p.send(p.frame(payload=bytes(size)) * 2 + p.frame(op=99))
+        if p.ended() != PROTOCOL:
+            raise RuntimeError("no report")
+    p = Peer().start()
+    p.send(p.frame(size=16 + (1 << 40)))
+    try:
+        for _ in range(64):
+            p.send(bytes(1 << 20))
+    except Closed:
+        pass
+    p.sock.close()
+
+
+def flood(p, data, seconds=3):
+    p.sock.settimeout(0.5)
+    end = time.time() + seconds
+    sent = 0
+    try:
+        while time.time() < end:
+            sent += p.sock.send(data)
+    except (OSError, socket.timeout):
+        pass
+    return sent
+
+
+@case
+def no_receive():
+    # The server answers each message and runs out of receives, because nobody takes its answers.
+    p = Peer().start(depth=4)
+    sent = flood(p, p.frame(payload=bytes(4096)) * 16)
+    if not 100000 < sent < 64 << 20:
+        raise RuntimeError(f"{sent} bytes taken")
+    Peer().start().echo()
+    p.sock.close()
+
+
+@case
+def reads_without_taking():
+    p = Peer().start(READ, size=16384)
+    sent = flood(p, p.frame(op=2, count=1, words=[p.addr, 16384, p.key]) * 64)
+    if not 10000 < sent < 16 << 20:
+        raise RuntimeError(f"{sent} bytes taken")
+    Peer().start().echo()
+    p.sock.close()
+
+
+@case
+def acknowledgements_without_taking():
+    p = Peer().start(WRITE)
+    sent = flood(p, p.frame(op=4, flags=4, count=1, words=[p.addr, 0, p.key]) * 64)
+    Peer().start().echo()
+    p.sock.close()
+    if sent == 0:
+        raise RuntimeError("nothing taken")
+
+
+@case
+def slow():
+    peers = []
+    for n in range(200):
+        p = Peer().start()
+        p.send(p.frame(payload=bytes(100))[:n % 110 + 1])
+        peers.append(p)
+    Peer().start().echo()
+    for p in peers:
+        p.sock.close()
+
+
+@case
+def random_bytes():
+    rnd = random.Random(1)
+    for _ in range(150):
+        p = Peer().start(rnd.randrange(4))
+        data = bytearray(p.frame(op=rnd.choice((0, 0, 2, 3, 4)), flags=rnd.choice((0, 1, 4, 5)), count=1,
+                                 words=[p.addr, 8, p.key][:rnd.randrange(4)], payload=bytes(rnd.randrange(64))))
+        for _ in range(rnd.randrange(1, 4)):
+            data[rnd.randrange(len(data))] = rnd.randrange(256)
+        try:
+            p.send(bytes(data))
+        except Closed:
+            pass
+        p.sock.close()
+
+
+def main():
+    failed = 0
+    for f in CASES:
+        try:
+            f()
+            print(f"ok {f.__name__}", flush=True)
+        except Exception as e:  # pylint: disable=broad-except
+            failed = 1
+            print(f"not ok {f.__name__}: {type(e).__name__} {e}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
