@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # A peer that breaks every rule of the TCP wire, beside one that keeps to them: only its own connection ends.
-# kfi-test: devices=none limit=150 order=7
+# kfi-test: kernels=uml,uml-debug devices=none limit=150 order=7
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf
