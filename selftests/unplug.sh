@@ -8,6 +8,8 @@
 need_module kfi_perf "$(driver_module)"
 # Seen under software emulation: nothing moves after the connect, before any unplug. Not understood yet.
 [ "$KFI_KERNEL/$KFI_DEVICE" != stock/siw ] || ktap_skip_all "the load does not start reliably over siw under QEMU"
+# siw_cep_put() runs from a work item after the device was freed; KASAN sees it now and then.
+[ "$KFI_KERNEL/$KFI_DEVICE" != uml-debug/siw ] || ktap_skip_all "stock siw frees its device before its last work item"
 TIMES=$((KFI_SCALE > 1 ? 4 : 8))
 [ -z "$KFI_LONG" ] || TIMES=25		# of 4 kinds on each device: 200 together
 
