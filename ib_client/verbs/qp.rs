@@ -78,6 +78,7 @@ pub struct Qp {
     raw: NonNull<bindings::ib_qp>,
     lkey: u32,
     cap: Cap,
+    granted: Cap,
     // Drop order: the queue pair itself goes in `drop()`, before all of these.
     send_cq: Arc<Cq>,
     recv_cq: Arc<Cq>,
@@ -164,12 +165,19 @@ impl Qp {
         let raw = NonNull::new(unsafe { (*id.as_raw()).qp }).ok_or(EINVAL)?;
         slot.keep();
         let lkey = pd.local_dma_lkey();
+        // Less what draining needs.
+        let granted = Cap {
+            max_send_wr: attr.cap.max_send_wr.saturating_sub(1),
+            max_recv_wr: attr.cap.max_recv_wr.saturating_sub(1),
+            ..cap
+        };
         // INVARIANT: Created just now, of these objects, which were found to be of one device.
         Ok(memory
             .write(Self {
                 raw,
                 lkey,
                 cap,
+                granted,
                 send_cq,
                 recv_cq,
                 srq,
@@ -214,6 +222,12 @@ impl Qp {
     /// The limits that were asked for.
     pub fn cap(&self) -> Cap {
         self.cap
+    }
+
+    /// The limits that were granted: work requests at least as many as were asked for, and those that the contexts of
+    /// [`super::rw`] need.
+    pub fn granted(&self) -> Cap {
+        self.granted
     }
 
     /// The number of the queue pair.
