@@ -4,8 +4,8 @@
 # kfi-test: kernels=none limit=600
 . "$(dirname "$0")/lib.sh"
 
-PAIRS=${KFI_PAIRS:-5}
-SECONDS_EACH=2
+PAIRS=${KFI_PAIRS:-11}
+SECONDS_EACH=1
 # name, fio's rw, block size, depth
 WORKLOADS="randread_4k_qd32 randread 4k 32
 read_128k_qd8 read 128k 8
@@ -45,6 +45,7 @@ for n in $(seq "$PAIRS"); do
 done
 while read -r name _; do
 	ours=$(median < "/tmp/ours.$name") theirs=$(median < "/tmp/theirs.$name")
+	ktap_diag "$name: ours $(xargs < "/tmp/ours.$name"), theirs $(xargs < "/tmp/theirs.$name")"
 	awk -v n="nvme.$KFI_DEVICE.$name" -v o="$ours" -v t="$theirs" \
 		'BEGIN { printf "#| %s %s %s %.3f IOPS\n", n, o, t, t ? o / t : 0 }'
 done <<< "$WORKLOADS"
