@@ -25,7 +25,7 @@ demo:
 # Everything: the stock kernel, User-Mode Linux, the debug kernel, and the checks that need no kernel.
 check:
 	@scripts/setup
-	@selftests/run --jobs 2 --kernel host,stock,uml,uml-debug $(TESTS)
+	@selftests/run --jobs 2 --kernel host,stock,uml,uml-noib,uml-debug $(TESTS)
 
 # The long runs: 200 unplugs under load, 1,000 connect and close cycles.
 soak:

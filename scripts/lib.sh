@@ -126,7 +126,7 @@ load_facts()
 	. "$KFI_CACHE/facts"
 }
 
-# Where the modules of this work tree are built for KERNEL (stock, uml, uml-debug): one folder for each work tree, so
+# Where the modules of this work tree are built for KERNEL (stock, uml, uml-debug, uml-noib): one folder for each work tree, so
 # that two checkouts do not disturb each other.
 kfi_out()
 {
@@ -169,9 +169,9 @@ kernel_make()
 {
 	case $1 in
 	stock) printf '%s\n' -C "$KFI_IN_CACHE/stock" CC=x86_64-linux-gnu-gcc-14 ;;
-	uml|uml-debug) printf '%s\n' -C "$KFI_IN_CACHE/$1" ARCH=um LLVM=1 \
+	uml|uml-debug|uml-noib) printf '%s\n' -C "$KFI_IN_CACHE/$1" ARCH=um LLVM=1 \
 		KCFLAGS=-Wno-null-pointer-arithmetic ;;	# the kernel's own asm-generic/io.h
-	*) die "unknown kernel '$1'; there are stock, uml and uml-debug" ;;
+	*) die "unknown kernel '$1'; there are stock, uml, uml-debug and uml-noib" ;;
 	esac
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The TCP provider: every loop of kfi_perf between the ends of a veth pair, with its data verified; how connections end.
-# kfi-test: devices=none limit=90 order=6
+# kfi-test: kernels=stock,uml,uml-debug,uml-noib devices=none limit=90 order=6
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf

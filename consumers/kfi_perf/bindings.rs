@@ -30,6 +30,8 @@ type __kernel_size_t = usize;
 type __kernel_ssize_t = isize;
 type __kernel_ptrdiff_t = isize;
 
+// Without the RDMA headers it is the type of kernel::bindings.
+#[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
 // SAFETY: A newtype around `Storage`.
 unsafe impl<Storage> Zeroable for __BindgenBitfieldUnit<Storage> where Storage: Zeroable {}
 

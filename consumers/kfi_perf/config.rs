@@ -4,9 +4,10 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
+use super::over_verbs::Verbs;
 use super::{
     over_kfi::Kfi,
-    over_verbs::Verbs,
     params::{
         Kind,
         Loop,
@@ -105,6 +106,7 @@ impl configfs::GroupOperations for Root {
 
 enum Server {
     Kfi(Running<Kfi>),
+    #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
     Verbs(Running<Verbs>),
 }
 
@@ -112,6 +114,7 @@ impl Server {
     fn stats(&self) -> &Arc<Stats> {
         match self {
             Server::Kfi(running) => running.stats(),
+            #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Server::Verbs(running) => running.stats(),
         }
     }
@@ -169,6 +172,7 @@ impl Test {
         }
         *state = State::Server(match params.kind {
             Kind::Kfi => Server::Kfi(Running::start(&self.handle, params)?),
+            #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Kind::Verbs => Server::Verbs(Running::start(&self.handle, params)?),
         });
         Ok(())
@@ -186,6 +190,7 @@ impl Test {
         drop(old);
         let outcome = match params.kind {
             Kind::Kfi => session::run::<Kfi>(&self.handle, params, &abort.abort),
+            #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Kind::Verbs => session::run::<Verbs>(&self.handle, params, &abort.abort),
         };
         match outcome {
@@ -278,7 +283,11 @@ fn source(page: &[u8]) -> Result<Option<SocketAddr>> {
     }
 }
 
-const KINDS: [(&str, Kind); 2] = [("kfi", Kind::Kfi), ("verbs", Kind::Verbs)];
+const KINDS: &[(&str, Kind)] = &[
+    ("kfi", Kind::Kfi),
+    #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
+    ("verbs", Kind::Verbs),
+];
 const ROLES: [(&str, Role); 2] = [("client", Role::Client), ("server", Role::Server)];
 const POLLS: [(&str, Poll); 4] = [
     ("softirq", Poll::Softirq),
@@ -320,7 +329,7 @@ macro_rules! parameter {
     };
 }
 
-parameter!(0, kind, params => name_of(params.kind, &KINDS), page => choice(page, &KINDS)?);
+parameter!(0, kind, params => name_of(params.kind, KINDS), page => choice(page, KINDS)?);
 parameter!(1, role, params => name_of(params.role, &ROLES), page => choice(page, &ROLES)?);
 parameter!(2, addr, params => report::Addr(params.addr), page => address(page)?);
 parameter!(3, src, params => report::Addr(params.src), page => source(page)?);

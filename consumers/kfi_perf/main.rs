@@ -14,12 +14,17 @@ mod bindings;
 mod compat;
 #[path = "../kfi.rs"]
 pub mod kfi;
+#[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
 #[path = "../../ib_client/verbs.rs"]
 pub mod verbs;
 
 pub mod config;
 pub mod flow;
 pub mod over_kfi;
+#[cfg(not(CONFIG_INFINIBAND_ADDR_TRANS))]
+#[path = "no_verbs.rs"]
+pub mod over_verbs;
+#[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
 pub mod over_verbs;
 pub mod params;
 pub mod report;

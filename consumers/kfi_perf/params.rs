@@ -58,6 +58,7 @@ pub enum Kind {
     /// kfi.
     Kfi,
     /// Raw verbs.
+    #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
     Verbs,
 }
 

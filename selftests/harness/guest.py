@@ -12,6 +12,7 @@ CONFIG = {
     # scale: how much slower than native a test may be; boot: seconds until the first line must be there
     "uml": {"scale": 1, "boot": 90},
     "uml-debug": {"scale": 4, "boot": 240},
+    "uml-noib": {"scale": 1, "boot": 90},
     "stock": {"scale": 6, "boot": 300},
     "stock-vng": {"scale": 6, "boot": 600},
     "host": {"scale": 1, "boot": 0},
