@@ -47,6 +47,10 @@ module! {
             default: 0,
             description: "1: protect TCP connections with peers that do the same by CRC32C",
         },
+        tcp_timeout: u16 {
+            default: 30,
+            description: "seconds after which a TCP peer that answers nothing is dead",
+        },
     },
 }
 

@@ -35,6 +35,24 @@ void rust_helper_kfi_sock_prepare(struct socket *sock)
 	tcp_sock_set_nodelay(sk);
 }
 
+/*
+ * A peer that has answered nothing for about @seconds is dead. Keepalive sees to it while nothing is under way, and
+ * retransmission, 15 times at most @seconds / 15 apart, while something is. TCP_USER_TIMEOUT would end connections
+ * whose window is closed as well, but a living peer may leave it closed for as long as it likes.
+ */
+void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds)
+{
+	int rto_max = clamp(seconds, 15U, 1800U) * (MSEC_PER_SEC / 15);
+	struct sock *sk = sock->sk;
+
+	tcp_sock_set_keepidle(sk, clamp(seconds / 2, 1U, (u32)MAX_TCP_KEEPIDLE));
+	tcp_sock_set_keepintvl(sk, clamp(seconds / 8, 1U, (u32)MAX_TCP_KEEPINTVL));
+	tcp_sock_set_keepcnt(sk, 4);
+	sock_set_keepalive(sk);
+	/* There is no function for it. A kernel that does not know it finds dead peers later. */
+	sock->ops->setsockopt(sock, SOL_TCP, TCP_RTO_MAX_MS, KERNEL_SOCKPTR(&rto_max), sizeof(rto_max));
+}
+
 void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,
 				struct kfi_sock_calls *saved)
 {

@@ -16,6 +16,7 @@ struct kfi_sock_calls {
 };
 
 void rust_helper_kfi_sock_prepare(struct socket *sock);
+void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds);
 void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,
 				struct kfi_sock_calls *saved);
 void *rust_helper_kfi_sock_unwatch(struct socket *sock, const struct kfi_sock_calls *saved);

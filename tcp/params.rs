@@ -12,6 +12,11 @@ pub(crate) fn port() -> u16 {
     value::<u16>(crate::module_parameters::tcp_port.value())
 }
 
+/// Seconds after which a peer that answers nothing is dead.
+pub(crate) fn timeout() -> u32 {
+    value::<u16>(crate::module_parameters::tcp_timeout.value()).into()
+}
+
 /// Additions to the protocol that are offered and taken.
 pub(crate) fn features() -> Features {
     let mut features = Features::SEND_INV.union(Features::ERRORS);

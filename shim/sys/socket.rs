@@ -156,6 +156,12 @@ impl<W: Watcher> Socket<W> {
         to_result(ret.min(0)).map(|()| addr)
     }
 
+    /// Ends the connection when the peer has answered nothing for about so many seconds.
+    pub(crate) fn limit_silence(&self, seconds: u32) {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_limit_silence(self.as_raw(), seconds) };
+    }
+
     /// Hears of changes, until [`Self::unwatch`]; at first of what has happened before.
     pub(crate) fn watch(&mut self, watcher: Arc<W>) {
         if self.saved.is_some() {

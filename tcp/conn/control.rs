@@ -114,6 +114,7 @@ const REQUEST_MS: u32 = 10_000;
 impl Conn {
     /// A connection that a peer has made, whose request has not come.
     pub(crate) fn incoming(port: &Arc<Port>, socket: Socket<Conn>) -> Result<Arc<Self>> {
+        socket.limit_silence(params::timeout());
         let engine = Engine::incoming(socket)?;
         let conn = Self::new(&port.net, Side::Passive, Phase::Request, engine)?;
         conn.control.lock().port = Some(port.clone());
@@ -276,6 +277,7 @@ impl Conn {
                 peer
             };
             let mut socket = Socket::new(&self.net, &to)?;
+            socket.limit_silence(params::timeout());
             if local.family() != 0 {
                 let from = if service != 0 {
                     local.with_port(0)
