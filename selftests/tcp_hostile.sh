@@ -1,14 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A peer that breaks every rule of the TCP wire, beside one that keeps to them: only its own connection ends.
-# kfi-test: kernels=uml,uml-debug devices=none limit=150 order=7
+# A peer that breaks every rule of the TCP wire, beside one that keeps to them: only its own connection ends. It connects
+# (tcp_peer.py), and is connected to (tcp_listener.py).
+# kfi-test: kernels=uml,uml-debug devices=none limit=240 order=7
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf
 command -v python3 > /dev/null || ktap_skip_all "no python3"
-cases=$(grep -A1 '^@case' "$(dirname "$0")/tcp_peer.py" | sed -n 's/^def \(.*\)():/\1/p')
+here=$(dirname "$0")
+cases() { grep -A1 '^@case' "$here/$1" | sed -n 's/^def \(.*\)():/\1/p'; }
 
-setup() { veth_up && modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+FAR=10.0.1.2 NEAR=10.0.1.1
+netns_up()
+{
+	ip netns add far && ip link add v2 type veth peer name p0 netns far &&
+		ip addr add $NEAR/24 dev v2 && ip link set v2 up &&
+		ip -n far addr add $FAR/24 dev p0 && ip -n far link set p0 up
+}
+setup() { veth_up && netns_up && modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
 # Runs all the while, and must not notice.
 established() { [ "$(perf_value connected "$PERF/server-kfi/result")" -ge 2 ]; }
 neighbour()
@@ -27,15 +36,47 @@ undisturbed()
 		[ "$(perf_value error)" = -125 ] || # -ECANCELED: ended by us
 		{ cat /tmp/perf.result; return 1; }
 }
+judge() # FILE
+{
+	local c
+
+	for c in $(cases "$1"); do
+		ktap_test "${1%.py}: $c" eval 'grep "^not ok $c:" /tmp/hostile.out; grep -qx "ok $c" /tmp/hostile.out'
+	done
+}
+# A socket may connect to itself: then its own request is the answer to it.
+self_connected()
+{
+	local range
+	range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
+	echo 20077 20077 > /proc/sys/net/ipv4/ip_local_port_range
+	! perf_run kfi provider=tcp addr=$IP0:7009 src=$IP0 2> /dev/null
+	echo "$range" > /proc/sys/net/ipv4/ip_local_port_range
+	cat /tmp/perf.result
+	[ "$(perf_value connect_errors)" = 1 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ]
+}
+unload_with_peers()
+{
+	perf_serve kfi provider=tcp && mkfifo /tmp/end || return
+	python3 "$here/tcp_peer.py" $IP0 7001 $IP1 hold < /tmp/end > /tmp/held &
+	exec 8> /tmp/end
+	wait_until grep -q held /tmp/held || return
+	! rmmod kfi 2> /dev/null && perf_end && unloaded kfi_perf && unloaded kfi || return
+	exec 8>&-
+	wait
+}
 
 ktap_print_header
-ktap_set_plan $(($(wc -w <<< "$cases") + 4))
+ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 6))
 ktap_here "a server" setup || ktap_finished
 ktap_here "a neighbour" neighbour
-python3 "$(dirname "$0")/tcp_peer.py" $IP0 7001 $IP1 > /tmp/hostile.out 2>&1
-for c in $cases; do
-	ktap_test "$c" eval 'grep "^not ok $c:" /tmp/hostile.out; grep -qx "ok $c" /tmp/hostile.out'
-done
+python3 "$here/tcp_peer.py" $IP0 7001 $IP1 > /tmp/hostile.out 2>&1
+judge tcp_peer.py
+python3 "$here/tcp_listener.py" far $FAR $NEAR > /tmp/hostile.out 2>&1
+judge tcp_listener.py
 ktap_here "the neighbour has not noticed" undisturbed
-ktap_test "servers end, modules unload" eval 'perf_end && unloaded kfi_perf && unloaded kfi'
+ktap_test "the server ends" perf_end
+ktap_test "a connection to itself" self_connected
+ktap_here "modules unload beneath connected peers" unload_with_peers
+ip netns del far
 ktap_finished
