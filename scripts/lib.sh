@@ -137,7 +137,7 @@ kfi_out()
 # $KFI_CACHE/<kfi_out>/modules leads to it.
 module_tree()
 {
-	local kernel=$1 out base rel tree key
+	local kernel=$1 out base rel tree key siw=
 	out=$(kfi_out "$kernel")
 	case $kernel in
 	stock) base=/lib/modules/$KREL ;;
@@ -145,21 +145,23 @@ module_tree()
 	esac
 	rel=$(basename "$base")
 	tree=$KFI_CACHE/$out/tree/lib/modules/$rel
+	[ "$kernel" = uml-noib ] || siw=mod/$kernel/siw
+	[ -z "$siw" ] || [ -f "$KFI_CACHE/$siw/siw.ko" ] || die "siw is not built for $kernel yet; run scripts/setup."
 	key=$(cd "$KFI_CACHE" && find "$out" "mod/$kernel" -name '*.ko' -not -path '*/tree/*' -not -path '*/series/*' -printf '%p %s %T@\n' |
 		sort | sha256sum)
 	[ "$(cat "$KFI_CACHE/$out/tree/key" 2>/dev/null)" = "$key $base" ] && return
 	rm -rf "$KFI_CACHE/$out/tree"
 	mkdir -p "$tree/updates"
 	in_root sh -euc '
-		base=$1 tree=$2 out=$3 stock=$4
+		base=$1 tree=$2 out=$3 siw=$4
 		ln -s "$base/kernel" "$tree/kernel"
 		cp "$base"/modules.builtin* "$base/modules.order" "$tree/"
-		find "$out" $stock -name "*.ko" -not -path "*/tree/*" -not -path "*/series/*" -exec ln -st "$tree/updates" {} +
+		find "$out" $siw -name "*.ko" -not -path "*/tree/*" -not -path "*/series/*" -exec ln -st "$tree/updates" {} +
 		depmod -b "$out/tree" "$(basename "$base")"
 		# The guest mounts over /lib/modules and keeps what was there in /run/modules; see harness/init.
 		case $base in /lib/*) ln -sfn "/run/modules/${base##*/}/kernel" "$tree/kernel" ;; esac
 	' module_tree "$base" "$KFI_IN_CACHE/$out/tree/lib/modules/$rel" "$KFI_IN_CACHE/$out" \
-		"$([ "$kernel" != stock ] || echo $KFI_IN_CACHE/mod/stock)"
+		"${siw:+$KFI_IN_CACHE/$siw}"
 	ln -sfn "tree/lib/modules/$rel" "$KFI_CACHE/$out/modules"
 	printf '%s\n' "$key $base" > "$KFI_CACHE/$out/tree/key"
 }

@@ -7,8 +7,6 @@
 
 need_module kfi_perf "$(driver_module)"
 [ -e /proc/self/fail-nth ] || ktap_skip_all "this kernel has no fault injection"
-# siw_destroy_listen() then works on freed memory. Raw verbs do the same.
-[ "$KFI_DEVICE" != siw ] || ktap_skip_all "stock siw loses its listener when a peer gives up while it connects"
 ROUNDS=10
 [ -z "$KFI_LONG" ] || ROUNDS=60
 
