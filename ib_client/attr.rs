@@ -38,10 +38,7 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     if device.has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG.into()) {
         caps |= bindings::KFI_CAP_SG_GAPS;
     }
-    // siw never reports that a queue pair has taken its last shared receive, so that draining one waits for the whole of the
-    // RDMA core's time limit of a minute.
-    let drains_srq = !(iwarp && device.uses_virt_dma());
-    if device.has_srq() && attrs.max_srq > 0 && drains_srq {
+    if device.has_srq() && attrs.max_srq > 0 {
         caps |= bindings::KFI_CAP_SRX;
     }
     if device.uses_virt_dma() {

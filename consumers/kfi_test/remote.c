@@ -151,9 +151,6 @@ static int not_granted(void)
 	const u32 write_only = KFI_ACCESS_LOCAL_WRITE | KFI_ACCESS_REMOTE_WRITE;
 	int ret = attempt(&(struct attempt){ KFI_ACCESS_REMOTE_READ, KFI_OP_WRITE, .len = 64 });
 
-	/* siw does not look for remote read access: siw_qp_sq_proc_tx() checks a read response for nothing. */
-	if (kfi_test_iwarp())
-		return ret;
 	return ret ?: attempt(&(struct attempt){ write_only, KFI_OP_READ, .len = 64 });
 }
 

@@ -133,8 +133,7 @@ static int reject(void)
 		pair->request = ERR_PTR(-EALREADY);
 	}
 	ret = ret ?: ended_with(&pair->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
-	/* siw reports a consumer's reject as one of its own, which has no private data. */
-	if (!ret && !kfi_test_iwarp() && !same(pair->a.pd, pair->a.pd_len, sorry, sizeof(sorry)))
+	if (!ret && !same(pair->a.pd, pair->a.pd_len, sorry, sizeof(sorry)))
 		ret = -EBADMSG;
 	kfi_pair_free(pair);
 	return ret;
