@@ -23,7 +23,7 @@
 //! C header: `include/kfi/kfi.h`
 
 #[path = "kfi/addr.rs"]
-mod addr;
+pub(crate) mod addr;
 #[path = "kfi/buffer.rs"]
 mod buffer;
 #[path = "kfi/client.rs"]

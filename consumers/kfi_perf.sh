@@ -11,8 +11,9 @@ usage()
 
 	ADDRESS is an IP address of an RDMA port, of this host for a server.
 
-	  --port N          port of the server (7001; 7002 over raw verbs)
-	  --transport T     kfi (default) or verbs: the same loops over raw verbs
+	  --port N          port of the server (7001; 7002 over raw verbs, 7003 over sockets)
+	  --transport T     kfi (default), verbs or sock: the same loops over raw verbs
+	                    or a raw TCP socket
 	  --provider NAME   the only kfi provider to use
 	  --src ADDRESS     the client's own address
 	  --loop L          pingpong (default), rate, read, write
@@ -76,7 +77,7 @@ cleanup()
 trap cleanup EXIT
 
 endpoint() { case $addr in *:*) echo "[$addr]:$1" ;; *) echo "$addr:$1" ;; esac; }
-port_of() { case $1 in kfi) echo "${port:-7001}" ;; *) echo "${port:-7002}" ;; esac; }
+port_of() { case $1 in kfi) echo "${port:-7001}" ;; sock) echo "${port:-7003}" ;; *) echo "${port:-7002}" ;; esac; }
 
 # test_new NAME ROLE TRANSPORT: a test with everything that was asked for.
 test_new()

@@ -16,7 +16,7 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
 /// `struct sockaddr_in` and `struct sockaddr_in6` as bytes: family in host order, then port and address in network order.
-pub(super) type Storage = bindings::__kernel_sockaddr_storage;
+pub(crate) type Storage = bindings::__kernel_sockaddr_storage;
 
 const LEN: usize = size_of::<Storage>();
 
@@ -35,7 +35,7 @@ fn get<const N: usize>(bytes: &[u8; LEN], at: usize) -> [u8; N] {
 }
 
 /// The C form of `addr`.
-pub(super) fn to_storage(addr: &SocketAddr) -> Storage {
+pub(crate) fn to_storage(addr: &SocketAddr) -> Storage {
     let mut bytes = [0u8; LEN];
     put(&mut bytes, 2, &addr.port().to_be_bytes());
     match addr {
@@ -54,7 +54,7 @@ pub(super) fn to_storage(addr: &SocketAddr) -> Storage {
 }
 
 /// The Rust form of `storage`, if it is an IP address.
-pub(super) fn from_storage(storage: &Storage) -> Result<SocketAddr> {
+pub(crate) fn from_storage(storage: &Storage) -> Result<SocketAddr> {
     // SAFETY: `storage` is valid for reads of its size, and providers give it out wholly initialised.
     let bytes: [u8; LEN] = unsafe { core::ptr::from_ref(storage).cast::<[u8; LEN]>().read() };
     let port = u16::from_be_bytes(get(&bytes, 2));

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What kfi_perf.rs sees of C. */
+#include <linux/tcp.h>
+#include <net/sock.h>
 #include <kfi/kfi.h>
 #ifdef CONFIG_INFINIBAND_ADDR_TRANS
 #include <rdma/ib_verbs.h>

@@ -8,6 +8,7 @@
 use super::over_verbs::Verbs;
 use super::{
     over_kfi::Kfi,
+    over_sock,
     params::{
         Kind,
         Loop,
@@ -108,6 +109,7 @@ enum Server {
     Kfi(Running<Kfi>),
     #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
     Verbs(Running<Verbs>),
+    Sock(over_sock::Running),
 }
 
 impl Server {
@@ -116,6 +118,7 @@ impl Server {
             Server::Kfi(running) => running.stats(),
             #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Server::Verbs(running) => running.stats(),
+            Server::Sock(running) => running.stats(),
         }
     }
 }
@@ -174,6 +177,7 @@ impl Test {
             Kind::Kfi => Server::Kfi(Running::start(&self.handle, params)?),
             #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Kind::Verbs => Server::Verbs(Running::start(&self.handle, params)?),
+            Kind::Sock => Server::Sock(over_sock::Running::start(&self.handle, params)?),
         });
         Ok(())
     }
@@ -192,6 +196,7 @@ impl Test {
             Kind::Kfi => session::run::<Kfi>(&self.handle, params, &abort.abort),
             #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
             Kind::Verbs => session::run::<Verbs>(&self.handle, params, &abort.abort),
+            Kind::Sock => over_sock::run(params, &abort.abort),
         };
         match outcome {
             Ok(outcome) => {
@@ -287,6 +292,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("kfi", Kind::Kfi),
     #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
     ("verbs", Kind::Verbs),
+    ("sock", Kind::Sock),
 ];
 const ROLES: [(&str, Role); 2] = [("client", Role::Client), ("server", Role::Server)];
 const POLLS: [(&str, Poll); 4] = [

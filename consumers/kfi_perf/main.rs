@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Performance, stress and correctness of kfi, and of raw verbs by the same loops.
+//! Performance, stress and correctness of kfi, and of raw verbs and raw sockets by the same loops.
 //!
 //! Documentation/kfi/perf.rst is the guide.
 
@@ -21,6 +21,7 @@ pub mod verbs;
 pub mod config;
 pub mod flow;
 pub mod over_kfi;
+pub mod over_sock;
 #[cfg(not(CONFIG_INFINIBAND_ADDR_TRANS))]
 #[path = "no_verbs.rs"]
 pub mod over_verbs;
@@ -31,6 +32,7 @@ pub mod report;
 pub mod server;
 pub mod session;
 pub mod stats;
+pub mod sys;
 pub mod transport;
 pub mod verify;
 

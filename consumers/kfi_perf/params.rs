@@ -60,6 +60,8 @@ pub enum Kind {
     /// Raw verbs.
     #[cfg(CONFIG_INFINIBAND_ADDR_TRANS)]
     Verbs,
+    /// Raw sockets.
+    Sock,
 }
 
 /// Which side.

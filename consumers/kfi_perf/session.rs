@@ -72,7 +72,7 @@ impl<X: Transport> Session<X> {
     ) -> Result<Self> {
         let flow = Flow::new(params, Role::Client, stats.clone(), histogram.clone())?;
         // A peer that does not answer keeps it waiting for a minute.
-        abort.watch(&flow)?;
+        abort.watch(flow.clone())?;
         let conn = X::open(handle, params, &flow).inspect_err(|e| flow.ended(*e))?;
         let session = Self::new(conn, flow);
         let (flow, conn) = (session.flow(), &session.conn);
@@ -162,10 +162,16 @@ impl Abort {
         }
     }
 
-    fn watch<X: Transport>(&self, flow: &Arc<Flow<X>>) -> Result {
-        self.flows.lock().push(flow.clone(), GFP_KERNEL)?;
+    /// Notes what is to be ended, until [`Self::forget`].
+    pub fn watch<S: Stop + 'static>(&self, what: Arc<S>) -> Result {
+        self.flows.lock().push(what.clone(), GFP_KERNEL)?;
         // It may have been aborted before the push.
-        self.check().inspect_err(|_| Stop::stop(&**flow))
+        self.check().inspect_err(|_| what.stop())
+    }
+
+    /// Forgets all of that.
+    pub fn forget(&self) {
+        self.flows.lock().clear();
     }
 }
 
@@ -183,7 +189,7 @@ pub fn run<X: Transport>(handle: &Handle, params: &Params, abort: &Abort) -> Res
     };
     for _ in 0..params.cycles {
         let result = cycle::<X>(handle, params, &outcome, abort);
-        abort.flows.lock().clear();
+        abort.forget();
         if let Err(e) = result {
             outcome.error.get_or_insert(e);
         }
