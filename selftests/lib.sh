@@ -285,26 +285,30 @@ perf_set()
 		echo "${word#*=}" > "$PERF/$dir/${word%%=*}" || { echo "cannot set $word" >&2; return 1; }
 	done
 }
-# perf_serve kfi|verbs [KEY=VALUE...]: a server at IP0, on a port of its own for each transport, until perf_end.
-perf_port() { [ "$1" = kfi ] && echo 7001 || echo 7002; }
+# A KIND is a transport, or tcp: kfi over the TCP provider. Each has a port of its own.
+perf_kind() { if [ "$1" = tcp ]; then echo transport=kfi provider=tcp; else echo "transport=$1"; fi; }
+perf_port() { case $1 in kfi) echo 7001 ;; verbs) echo 7002 ;; sock) echo 7003 ;; tcp) echo 7004 ;; esac; }
+# perf_serve KIND [KEY=VALUE...]: a server at IP0 until perf_end.
 perf_serve()
 {
 	local kind=$1
 	shift
 
+	# shellcheck disable=SC2046 # words
 	mkdir -p "$PERF/server-$kind" &&
-		perf_set "server-$kind" transport="$kind" role=server addr="$IP0:$(perf_port "$kind")" "$@" run=1
+		perf_set "server-$kind" $(perf_kind "$kind") role=server addr="$IP0:$(perf_port "$kind")" "$@" run=1
 }
-# perf_new NAME kfi|verbs [KEY=VALUE...]: a client at IP1; perf_set NAME run=1 runs it to its end.
+# perf_new NAME KIND [KEY=VALUE...]: a client at IP1; perf_set NAME run=1 runs it to its end.
 perf_new()
 {
 	local name=$1 kind=$2
 	shift 2
 
+	# shellcheck disable=SC2046 # words
 	mkdir -p "$PERF/$name" &&
-		perf_set "$name" transport="$kind" role=client addr="$IP0:$(perf_port "$kind")" src="$IP1" "$@"
+		perf_set "$name" $(perf_kind "$kind") role=client addr="$IP0:$(perf_port "$kind")" src="$IP1" "$@"
 }
-# perf_run kfi|verbs KEY=VALUE...: one run of a client; leaves its result in /tmp/perf.result
+# perf_run KIND KEY=VALUE...: one run of a client; leaves its result in /tmp/perf.result
 perf_run()
 {
 	local rc=0
@@ -328,6 +332,63 @@ perf_end()
 		rmdir "$dir" || rc=1
 	done
 	return $rc
+}
+
+# --- benchmarks ----------------------------------------------------------------------------------
+
+# Pairs of runs, and how long each of them takes, in milliseconds.
+BENCH_PAIRS=${KFI_PAIRS:-5} BENCH_MS=700
+# name, loop, size, depth
+BENCH_LOOPS="pingpong_64 pingpong 64 1
+rate_64 rate 64 64
+read_4k read 4096 16
+write_4k write 4096 16
+write_1m write 1048576 4
+read_64k read 65536 8"
+
+bench_median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
+# bench_rate KIND KEY=VALUE...: operations per second of one run
+bench_rate() { perf_run "$@" && perf_value ops_per_s; }
+# bench_pairs NAME OURS THEIRS KEY=VALUE...: runs of two kinds in turn, each of the two first in every other pair, so that a
+# drift of the machine hits both alike; what they reach goes to /tmp/NAME.ours and .theirs.
+bench_pairs()
+{
+	local name=$1 ours=$2 theirs=$3 n first count
+	shift 3
+
+	rm -f "/tmp/$name.ours" "/tmp/$name.theirs"
+	first=$(bench_rate "$theirs" "$@" iterations=200) || return
+	count=iterations=$((first * BENCH_MS / 1000 + 10))
+	for n in $(seq "$BENCH_PAIRS"); do
+		if [ $((n % 2)) -eq 0 ]; then
+			bench_rate "$ours" "$@" $count >> "/tmp/$name.ours" &&
+				bench_rate "$theirs" "$@" $count >> "/tmp/$name.theirs" || return
+		else
+			bench_rate "$theirs" "$@" $count >> "/tmp/$name.theirs" &&
+				bench_rate "$ours" "$@" $count >> "/tmp/$name.ours" || return
+		fi
+	done
+}
+# bench_line PREFIX NAME: the medians and their ratio. A latency is the time of one round trip: less is better.
+bench_line()
+{
+	awk -v n="$1.$2" -v o="$(bench_median "/tmp/$2.ours")" -v t="$(bench_median "/tmp/$2.theirs")" \
+		'BEGIN {
+			if (n ~ /pingpong/ && o && t)
+				printf "#| %s %.3f %.3f %.3f us\n", n, 1e6 / o, 1e6 / t, t / o
+			else
+				printf "#| %s %s %s %.3f ops/s\n", n, o, t, t ? o / t : 0
+		}'
+}
+# bench_all PREFIX OURS THEIRS: all loops, a test each
+bench_all()
+{
+	local name what size depth
+
+	while read -r name what size depth; do
+		ktap_here "$1: $name" bench_pairs "$name" "$2" "$3" loop="$what" size="$size" depth="$depth"
+		bench_line "$1" "$name"
+	done <<< "$BENCH_LOOPS"
 }
 
 # --- the end of a test ---------------------------------------------------------------------------
