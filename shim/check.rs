@@ -204,7 +204,9 @@ impl Endpoint {
         valid(self.max_tx != 0 && self.max_tx <= limits.max_tx)?;
         valid(self.srx || self.max_rx <= limits.max_rx)?;
         valid(self.max_tx_sge <= limits.max_tx_sge)?;
-        valid(self.srx || self.max_rx_sge <= limits.max_rx_sge)
+        valid(self.srx || self.max_rx_sge <= limits.max_rx_sge)?;
+        // Each transfer takes an operation, and has a scatter list.
+        valid(self.max_rma <= limits.max_tx && (self.max_rma == 0 || self.max_tx_sge != 0))
     }
 }
 

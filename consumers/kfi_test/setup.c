@@ -292,6 +292,19 @@ static int open_arguments(void)
 	attr = good;
 	attr.max_rx_sge = limits->max_rx_sge + 1;
 	ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	if (kfi_test_caps & (KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE)) {
+		attr = good;
+		attr.max_rma = limits->max_tx + 1;
+		ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+		attr.max_rma = UINT_MAX;
+		ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+		/* Transfers without elements. */
+		attr.max_rma = 1;
+		attr.max_tx_sge = 0;
+		ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	}
+	/* Not a request: it cannot be refused, and stays ours. */
+	ok &= kfi_expect(kfi_info_reject(info, NULL, 0), -EINVAL);
 	ret = ok ? 0 : -EBADMSG;
 out:
 	if (!IS_ERR(cq))

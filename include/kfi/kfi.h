@@ -708,6 +708,7 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
  * @core.owner: the provider's module
  * @core.counted: it is in the counts
  *
+ * @core.request: a peer asks
  * Owned by the consumer until kfi_ep_open() succeeds, kfi_info_reject() or kfi_info_put().
  */
 struct kfi_info {
@@ -724,6 +725,7 @@ struct kfi_info {
 		struct module	*owner;
 		bool		counted;
 	} core;
+		bool		request;
 };
 
 /**
@@ -858,7 +860,8 @@ struct kfi_event {
  * @max_rx: receives outstanding; ignored with @srx
  * @max_tx_sge: elements in an operation
  * @max_rx_sge: elements in a receive
- * @max_rma: kfi_rma contexts outstanding; 0 if kfi_rma_*() is not used
+ * @max_rma: kfi_rma contexts outstanding, at most kfi_device_attr.max_tx; 0 if kfi_rma_*() is not used, else
+ *	@max_tx_sge is not 0
  * @flags: must be 0; others are refused with -EOPNOTSUPP
  * @event: event callback
  * @priv: the consumer's, kept in kfi_ep.priv

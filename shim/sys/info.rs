@@ -103,7 +103,8 @@ impl Info {
 
     /// Limits for an answer to a connect request.
     pub(crate) fn request_limits(&self) -> Result<Limits> {
-        if self.ops().reject.is_none() {
+        // SAFETY: The field is written before the consumer has the info.
+        if !unsafe { (*self.as_raw()).core.request } || self.ops().reject.is_none() {
             return Err(EINVAL);
         }
         Ok(self.device().ok_or(EINVAL)?.limits())
@@ -117,6 +118,7 @@ impl Info {
         unsafe {
             (*self.as_raw()).core.owner = owner.into_raw();
             (*self.as_raw()).core.counted = true;
+            (*self.as_raw()).core.request = true;
         }
         TOTAL.inc(Kind::Info);
         Ok(())

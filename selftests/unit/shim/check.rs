@@ -176,7 +176,7 @@ fn endpoint_limits() {
         max_rx: 200,
         max_tx_sge: 4,
         max_rx_sge: 3,
-        max_rma: 9,
+        max_rma: 100,
         flags: 0,
         srx: false,
     };
@@ -226,6 +226,17 @@ fn endpoint_limits() {
     assert_eq!(
         Endpoint {
             max_tx: u32::MAX,
+            ..most()
+        }
+        .check(&limits()),
+        INVALID
+    );
+    for max_rma in [101, u32::MAX] {
+        assert_eq!(Endpoint { max_rma, ..most() }.check(&limits()), INVALID);
+    }
+    assert_eq!(
+        Endpoint {
+            max_tx_sge: 0,
             ..most()
         }
         .check(&limits()),
