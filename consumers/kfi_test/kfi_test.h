@@ -27,8 +27,8 @@ struct kfi_case {
 
 #define KFI_SKIP	1
 
-extern const struct kfi_case kfi_args_cases[], kfi_setup_cases[], kfi_data_cases[], kfi_remote_cases[],
-	kfi_life_cases[];
+extern const struct kfi_case kfi_args_cases[], kfi_setup_cases[], kfi_early_cases[], kfi_data_cases[],
+	kfi_remote_cases[], kfi_life_cases[];
 
 /* The cases' arrays end with an empty one. */
 #define KFI_CASES_END	{ }

@@ -40,7 +40,7 @@ struct kfi_device *kfi_test_device;
 u32 kfi_test_caps;
 
 static const struct kfi_case *const suites[] = {
-	kfi_args_cases, kfi_setup_cases, kfi_data_cases, kfi_remote_cases, kfi_life_cases,
+	kfi_args_cases, kfi_setup_cases, kfi_early_cases, kfi_data_cases, kfi_remote_cases, kfi_life_cases,
 };
 
 static unsigned int number, nr_failed;

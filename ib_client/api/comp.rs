@@ -73,7 +73,7 @@ unsafe fn failure(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op:
         }
         // Software devices report what they were working at when the queue pair left the ready state as a failed operation.
         // SAFETY: By the function's contract. CAST: the public part is at the head.
-        _ if !unsafe { &*ep.cast_const().cast::<Hot>() }.is_active() => ECANCELED.to_errno(),
+        _ if !unsafe { &*ep.cast_const().cast::<Hot>() }.is_connected() => ECANCELED.to_errno(),
         // What rxe says of a receive that is too short for the message.
         Op::Rx => EMSGSIZE.to_errno(),
         _ => errno(status),
@@ -240,6 +240,22 @@ pub(super) unsafe extern "C" fn srx_done(_cq: *mut bindings::ib_cq, wc: *mut bin
 ///
 /// # Safety
 ///
+/// Completion of a receive that was posted before its endpoint was connected.
+///
+/// # Safety
+///
+/// Called by the RDMA core for a work request that [`super::post`] has armed, of an endpoint that is not imported.
+pub(super) unsafe extern "C" fn early_rx_done(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+    // SAFETY: by the function's contract; the post has set the context's endpoint, which is there until its last completion.
+    // CAST: the public part is at the head.
+    unsafe {
+        if (*wc).status == bindings::ib_wc_status_IB_WC_SUCCESS {
+            (*(*ctx_of(wc)).ep.cast_const().cast::<Hot>()).heard();
+        }
+        rx_done(cq, wc);
+    }
+}
+
 /// Called by the RDMA core for a work request armed by `kfi_ctx_cqe()` with an endpoint.
 pub(super) unsafe extern "C" fn raw_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     // SAFETY: by the function's contract; `kfi_ctx_cqe()` has set the context's endpoint.
@@ -253,6 +269,10 @@ pub(super) unsafe extern "C" fn raw_done(_cq: *mut bindings::ib_cq, wc: *mut bin
 ///
 /// # Safety
 ///
+        if (*wc).status == bindings::ib_wc_status_IB_WC_SUCCESS {
+            // CAST: as above.
+            (*ep.cast_const().cast::<Hot>()).heard();
+        }
 /// Called by the RDMA core for a work request armed by `kfi_ctx_cqe()` without an endpoint.
 pub(super) unsafe extern "C" fn raw_srq_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     // SAFETY: by the function's contract; `wc->qp` is set for failed completions too.

@@ -32,7 +32,7 @@ use kernel::{
 
 /// What the data path may do; Documentation/kfi/lifetimes.rst has the table.
 ///
-/// The order of the numbers is used: posting needs at least `ACTIVE`, receiving at least `OPEN`.
+/// The order of the numbers is used: posting needs at least `Heard`, receiving at least `Open`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u32)]
 pub(crate) enum DataState {
@@ -44,10 +44,12 @@ pub(crate) enum DataState {
     Shut = 2,
     /// Receives only.
     Open = 4,
+    /// A message has come before `KFI_EVENT_ESTABLISHED`: the device knows whether it can send already.
+    Heard = 5,
     /// Connected.
-    Active = 5,
+    Active = 6,
     /// What is posted is flushed.
-    Err = 6,
+    Err = 7,
 }
 
 impl DataState {
@@ -58,8 +60,9 @@ impl DataState {
     fn may_follow(self, old: u32) -> bool {
         match self {
             Self::Unopened | Self::Open => false,
-            Self::Active => old == Self::Open as u32,
-            Self::Err => old == Self::Open as u32 || old == Self::Active as u32,
+            Self::Heard => old == Self::Open as u32,
+            Self::Active => old == Self::Open as u32 || old == Self::Heard as u32,
+            Self::Err => (Self::Open as u32..=Self::Active as u32).contains(&old),
             Self::Gone | Self::Shut => old != Self::Gone as u32 && old != Self::Shut as u32,
         }
     }
@@ -275,8 +278,34 @@ impl Hot {
     }
 
     /// Whether it is connected.
-    pub(super) fn is_active(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == DataState::Active as u32
+    pub(crate) fn is_connected(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state == DataState::Active as u32 || state == DataState::Heard as u32
+    }
+
+    /// Whether the device has all of these `KFI_CAP_*`. The endpoint is open.
+    pub(crate) fn has_caps(&self, caps: u32) -> bool {
+        self.caps() & caps == caps
+    }
+
+    /// A message of the peer's has come. Context: any.
+    #[inline(always)]
+    pub(super) fn heard(&self) {
+        if self.state.load(Ordering::Relaxed) == DataState::Open as u32 {
+            self.advance(DataState::Heard);
+        }
+    }
+
+    /// The error of a post that the device has refused.
+    #[cold]
+    pub(super) fn refused_by_device(&self, errno: c_int) -> c_int {
+        // The one thing that can be wrong then is the state of the queue pair, for which each driver has another error.
+        if self.state.load(Ordering::Relaxed) == DataState::Heard as u32
+            && errno != ENOMEM.to_errno()
+        {
+            return ENOTCONN.to_errno();
+        }
+        errno
     }
 
     /// The error of a call that the state does not allow.
@@ -318,7 +347,7 @@ pub(super) unsafe extern "C" fn ep_post(
     let hot = unsafe { &*ep.cast_const().cast::<Hot>() };
     let rcu = rcu::read_lock();
     // Pairs with the release in `open()`; the queue pair is kept by RCU.
-    if hot.state.load(Ordering::Acquire) < DataState::Active as u32 {
+    if hot.state.load(Ordering::Acquire) < DataState::Heard as u32 {
         rcu.unlock();
         // SAFETY: By the function's contract.
         return unsafe { refuse(hot, first, bad) };
@@ -342,13 +371,19 @@ pub(super) unsafe extern "C" fn ep_recv(
     // SAFETY: By the function's contract. CAST: the public part is at the head.
     let hot = unsafe { &*ep.cast_const().cast::<Hot>() };
     let rcu = rcu::read_lock();
-    if hot.state.load(Ordering::Acquire) < DataState::Open as u32 {
+    let state = hot.state.load(Ordering::Acquire);
+    if state < DataState::Open as u32 {
         rcu.unlock();
         // SAFETY: By the function's contract.
         return unsafe { refuse(hot, first, bad) };
     }
-    // SAFETY: As in `ep_post()`.
-    let ret = unsafe { recv(hot, ep, first, bad) };
+    let done = if state < DataState::Active as u32 {
+        comp::early_rx_done
+    } else {
+        comp::rx_done
+    };
+    // SAFETY: As in `ep_post()`; the endpoint is not imported.
+    let ret = unsafe { recv(hot, ep, done, first, bad) };
     rcu.unlock();
     ret
 }
@@ -378,18 +413,27 @@ pub(super) unsafe extern "C" fn imported_recv(
     bad: *mut *mut bindings::kfi_rx,
 ) -> c_int {
     // SAFETY: By the function's contract. CAST: the public part is at the head.
-    unsafe { recv(&*ep.cast_const().cast::<Hot>(), ep, first, bad) }
+    unsafe {
+        recv(
+            &*ep.cast_const().cast::<Hot>(),
+            ep,
+            comp::rx_done,
+            first,
+            bad,
+        )
+    }
 }
 
 /// Posts receives to the queue pair of an endpoint.
 ///
 /// # Safety
 ///
-/// The queue pair exists until this returns, and the chain is valid.
+/// The queue pair exists until this returns, the chain is valid, and `done` is for receives of such endpoints.
 #[inline(always)]
 unsafe fn recv(
     hot: &Hot,
     ep: *mut bindings::kfi_ep,
+    done: comp::Done,
     first: *mut bindings::kfi_rx,
     bad: *mut *mut bindings::kfi_rx,
 ) -> c_int {
@@ -401,7 +445,7 @@ unsafe fn recv(
     unsafe {
         post::recv(
             ep,
-            comp::rx_done,
+            done,
             wired.max_rx_sge.into(),
             first,
             bad,

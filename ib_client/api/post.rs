@@ -403,7 +403,7 @@ pub(super) unsafe fn post(
                 // SAFETY: `bad` is valid, and the driver has set `bad_wr` to a link of the chain.
                 unsafe { *bad = op_of(first, bad_wr) };
             }
-            return ret;
+            return hot.refused_by_device(ret);
         }
     }
     if refused != 0 && !bad.is_null() {

@@ -965,7 +965,8 @@ int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
  * @param: read before return; retry_count is not used
  *
  * Operations may be posted from here on. KFI_EVENT_ESTABLISHED or KFI_EVENT_ERROR follows, possibly before this
- * returns; a receive may complete before KFI_EVENT_ESTABLISHED.
+ * returns; a receive may complete before KFI_EVENT_ESTABLISHED. Over iWARP (KFI_CAP_READ_NEEDS_RKEY) the first
+ * message has to be the active side's: the peer's device may refuse one that comes together with the accept.
  *
  * Context: Process.
  * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a resolved connection, or it has
@@ -1216,7 +1217,9 @@ struct kfi_srx_data_ops {
  * Context: Any. Calls for one endpoint may run concurrently.
  * Return: 0; -ENOTCONN not connected yet; -ENODEV the device is gone; -ESHUTDOWN kfi_ep_close() has begun; -ENOMEM
  * no room; -EINVAL too many elements or unknown opcode; -EOPNOTSUPP capability or flag missing. After a disconnect
- * or kfi_ep_abort() operations are accepted and complete with -ECANCELED.
+ * or kfi_ep_abort() operations are accepted and complete with -ECANCELED. A receive that completes before
+ * KFI_EVENT_ESTABLISHED says that there is a connection: posting is legal from its callback on, if the peer has sent
+ * the message after its own KFI_EVENT_ESTABLISHED, and else can be -ENOTCONN.
  */
 static inline int kfi_ep_post(struct kfi_ep *ep, struct kfi_op *first, struct kfi_op **bad)
 {
