@@ -111,6 +111,13 @@ pub(crate) struct Conn {
     torn: Completion,
     #[pin]
     work: Work<Conn>,
+    /// Ends the connection after a failed operation.
+    #[pin]
+    failure_work: Work<Conn, { events::FAILURE_WORK }>,
+    /// `failure_work` was queued.
+    ending: Atomic<bool>,
+    /// Status of the first operation that failed, or 0.
+    failure: Atomic<i32>,
     /// The task that runs the consumer's callback, or 0.
     callback: Atomic<usize>,
 }
@@ -197,6 +204,9 @@ impl Conn {
                 transfers <- Gate::new(),
                 torn <- Completion::new(),
                 work <- kernel::new_work!("kfi::Conn::work"),
+                failure_work <- kernel::new_work!("kfi::Conn::failure_work"),
+                ending: Atomic::new(false),
+                failure: Atomic::new(0),
                 callback: Atomic::new(0),
             }),
             GFP_KERNEL,

@@ -199,7 +199,7 @@ impl Handler for Events {
             | Event::ConnectError(e)
             | Event::Unreachable(e) => this.ended(e),
             Event::Rejected { .. } => this.ended(Error::from_errno(ECONNREFUSED)),
-            Event::Disconnected => this.ended(EPIPE),
+            Event::Disconnected(_) => this.ended(EPIPE),
             Event::DeviceRemoval => this.ended(ENODEV),
             Event::AddrChange | Event::TimewaitExit | Event::Other(_) => {}
         }

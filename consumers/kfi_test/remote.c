@@ -63,6 +63,21 @@ static int flushed(struct kfi_side *side)
 	return ret ?: kfi_wait_status(side, &wait, -ECANCELED);
 }
 
+/* The connection has ended, without a call of ours, for the reason that the operation has given. */
+static int ended_by(struct kfi_side *side, int status)
+{
+	int ret = kfi_test_wait(&side->ended);
+
+	if (ret) {
+		kfi_say("the end is not reported");
+		return ret;
+	}
+	/* Where the device ends the connection, the event may overtake the completion. */
+	if (kfi_test_iwarp() || strcmp(kfi_test_device->provider_name, "verbs"))
+		status = side->end_status;
+	return kfi_expect(side->end_type, KFI_EVENT_DISCONNECTED) && kfi_expect(side->end_status, status) ? 0 : -EBADMSG;
+}
+
 static int attempt_on(struct kfi_pair *pair, const struct attempt *at, struct kfi_buf *local, struct kfi_buf *target,
 		      struct kfi_buf *other)
 {
@@ -92,6 +107,10 @@ static int attempt_on(struct kfi_pair *pair, const struct attempt *at, struct kf
 	if (!ret && wait.comp.status == 0)
 		ret = kfi_test_wait(&a->ended);
 	ret = ret ?: flushed(a);
+	ret = ret ?: ended_by(a, wait.comp.status);
+	ret = ret ?: kfi_test_wait(&p->ended);
+	if (!ret && !kfi_expect(p->end_type, KFI_EVENT_DISCONNECTED))
+		ret = -EBADMSG;
 	if (!ret && !kfi_expect(atomic_read(&wait.count), 1))
 		ret = -EBADMSG;
 close:
@@ -183,6 +202,7 @@ static int too_long(void)
 			ret = -EBADMSG;
 		}
 		ret = ret ?: flushed(&pair->p);
+		ret = ret ?: ended_by(&pair->p, rx.comp.status);
 	}
 	kfi_side_close(&pair->a);
 	kfi_side_close(&pair->p);

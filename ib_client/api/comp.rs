@@ -7,8 +7,11 @@
 //! the context of the completion queue and take no lock.
 
 use super::bindings;
+use super::ep::EP_OPS;
 use super::hot::Hot;
 use super::import;
+use super::object;
+use crate::conn::Conn;
 use crate::errno::{
     ECANCELED,
     ENOBUFS,
@@ -56,13 +59,31 @@ fn errno(status: bindings::ib_wc_status) -> c_int {
     }
 }
 
-/// The errno of a failed work completion of an endpoint.
+/// The errno of a failed work completion of an endpoint, which hears of it if it is ours.
 ///
 /// # Safety
 ///
 /// `ep` is null or an endpoint of this provider.
 #[cold]
 unsafe fn failure(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op: Op) -> c_int {
+    // SAFETY: By the function's contract.
+    let errno = unsafe { errno_of(ep, status, op) };
+    // SAFETY: By the function's contract. Only endpoints with this table are connections. One is there: its teardown, which
+    // holds a reference, waits for its completions.
+    unsafe {
+        if !ep.is_null() && (*ep).ops == EP_OPS.as_ptr() {
+            object::borrow::<Conn>(ep).operation_failed(Error::from_errno(errno));
+        }
+    }
+    errno
+}
+
+/// The errno of a failed work completion of an endpoint.
+///
+/// # Safety
+///
+/// `ep` is null or an endpoint of this provider.
+unsafe fn errno_of(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op: Op) -> c_int {
     if status != bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR || ep.is_null() {
         return errno(status);
     }
@@ -219,27 +240,6 @@ pub(super) unsafe extern "C" fn rx_done(_cq: *mut bindings::ib_cq, wc: *mut bind
     }
 }
 
-/// Completion of a shared receive: the endpoint is the queue pair's context.
-///
-/// # Safety
-///
-/// Called by the RDMA core for a work request that [`super::post`] has armed on a shared receive context, which only
-/// queue pairs made by [`crate::conn`] use.
-pub(super) unsafe extern "C" fn srx_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
-    // SAFETY: by the function's contract. The queue pair exists: it is destroyed after it was drained, and `wc->qp` is set
-    // for failed completions too. Its context is the `struct kfi_ep` at the head of `Ep`, see `conn::open`.
-    unsafe {
-        let ctx = ctx_of(wc);
-        let ep = (*(*wc).qp).qp_context.cast::<bindings::kfi_ep>();
-        (*ctx).ep = ep;
-        deliver(ctx, ep, wc, Op::Rx);
-    }
-}
-
-/// Completion of a raw work request on an imported queue pair.
-///
-/// # Safety
-///
 /// Completion of a receive that was posted before its endpoint was connected.
 ///
 /// # Safety
@@ -256,6 +256,31 @@ pub(super) unsafe extern "C" fn early_rx_done(cq: *mut bindings::ib_cq, wc: *mut
     }
 }
 
+/// Completion of a shared receive: the endpoint is the queue pair's context.
+///
+/// # Safety
+///
+/// Called by the RDMA core for a work request that [`super::post`] has armed on a shared receive context, which only
+/// queue pairs made by [`crate::conn`] use.
+pub(super) unsafe extern "C" fn srx_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+    // SAFETY: by the function's contract. The queue pair exists: it is destroyed after it was drained, and `wc->qp` is set
+    // for failed completions too. Its context is the `struct kfi_ep` at the head of `Ep`, see `conn::open`.
+    unsafe {
+        let ctx = ctx_of(wc);
+        let ep = (*(*wc).qp).qp_context.cast::<bindings::kfi_ep>();
+        (*ctx).ep = ep;
+        if (*wc).status == bindings::ib_wc_status_IB_WC_SUCCESS {
+            // CAST: as above.
+            (*ep.cast_const().cast::<Hot>()).heard();
+        }
+        deliver(ctx, ep, wc, Op::Rx);
+    }
+}
+
+/// Completion of a raw work request on an imported queue pair.
+///
+/// # Safety
+///
 /// Called by the RDMA core for a work request armed by `kfi_ctx_cqe()` with an endpoint.
 pub(super) unsafe extern "C" fn raw_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     // SAFETY: by the function's contract; `kfi_ctx_cqe()` has set the context's endpoint.
@@ -269,10 +294,6 @@ pub(super) unsafe extern "C" fn raw_done(_cq: *mut bindings::ib_cq, wc: *mut bin
 ///
 /// # Safety
 ///
-        if (*wc).status == bindings::ib_wc_status_IB_WC_SUCCESS {
-            // CAST: as above.
-            (*ep.cast_const().cast::<Hot>()).heard();
-        }
 /// Called by the RDMA core for a work request armed by `kfi_ctx_cqe()` without an endpoint.
 pub(super) unsafe extern "C" fn raw_srq_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     // SAFETY: by the function's contract; `wc->qp` is set for failed completions too.

@@ -18,9 +18,12 @@ use crate::{
             EventFn,
             Notice, //
         },
-        hot::DataState, //
+        hot::DataState,
+        sys, //
     },
+    bindings,
     errno::{
+        ECANCELED,
         ECONNREFUSED,
         ECONNRESET,
         EHOSTUNREACH, //
@@ -33,12 +36,31 @@ use crate::{
     }, //
 };
 use kernel::{
+    impl_has_work,
     prelude::*,
     sync::{
+        atomic::Relaxed,
         Arc,
         ArcBorrow, //
-    }, //
+    },
+    workqueue::WorkItem, //
 };
+
+/// The number of the work item that ends a connection after a failed operation.
+pub(super) const FAILURE_WORK: u64 = 1;
+
+impl_has_work! {
+    impl HasWork<Self, FAILURE_WORK> for Conn { self.failure_work }
+}
+
+impl WorkItem<FAILURE_WORK> for Conn {
+    type Pointer = Arc<Conn>;
+
+    fn run(this: Arc<Conn>) {
+        // An error means that the connection has ended meanwhile.
+        let _ = this.shutdown();
+    }
+}
 
 impl Handler for Conn {
     fn event(this: ArcBorrow<'_, Self>, id: Locked<'_>, event: &Event<'_>) {
@@ -74,9 +96,9 @@ impl Handler for Conn {
                 Phase::Connecting => Some(Notice::error(ECONNRESET.to_errno()).code(e.to_errno())),
                 _ => None,
             }),
-            Event::Disconnected => conn.ended(|phase| match phase {
+            Event::Disconnected(result) => conn.ended(|phase| match phase {
                 Phase::Connecting => Some(Notice::error(ECONNRESET.to_errno())),
-                Phase::Connected => Some(Notice::disconnected(0)),
+                Phase::Connected => Some(conn.disconnected(*result)),
                 _ => None,
             }),
             Event::AddrChange => conn.addr_change(),
@@ -95,6 +117,37 @@ impl Conn {
     pub(super) fn notify(&self, event: Option<EventFn>, notice: &Notice<'_>) {
         if let Some(event) = event {
             self.in_callback(|| event.call(&self.hot, notice));
+        }
+    }
+
+    /// How an established connection ended. An operation that failed tells more than rdma_cm.
+    fn disconnected(&self, result: Result) -> Notice<'static> {
+        let code = result.map_or_else(|e| e.to_errno(), |()| 0);
+        let status = match (self.failure.load(Relaxed), result) {
+            (0, Ok(())) => 0,
+            // The peer has not answered.
+            (0, Err(e)) if e == ETIMEDOUT => e.to_errno(),
+            (0, Err(_)) => ECONNRESET.to_errno(),
+            (failure, _) => failure,
+        };
+        Notice::disconnected(status).code(code)
+    }
+
+    /// An operation has failed, or was flushed. Context: any.
+    ///
+    /// The queue pair is in the error state then. The drivers of iWARP end the connection, which rdma_cm reports; where
+    /// nobody does, we end it, so that both ends hear of it.
+    pub(crate) fn operation_failed(self: ArcBorrow<'_, Self>, status: Error) {
+        if status != ECANCELED.err() {
+            // The first failure counts.
+            let _ = self.failure.cmpxchg(0, status.to_errno(), Relaxed);
+        }
+        if self.hot.is_connected()
+            && !self.hot.has_caps(bindings::KFI_CAP_READ_NEEDS_RKEY)
+            && !self.ending.xchg(true, Relaxed)
+        {
+            // Queued once in its life, so it is never queued already.
+            let _ = sys::teardown_queue().enqueue::<_, FAILURE_WORK>(Arc::from(self));
         }
     }
 
@@ -125,6 +178,10 @@ impl Conn {
                 .data(granted.private_data)
                 .reads(ird, ord),
         );
+        if self.ending.load(Relaxed) {
+            // An operation has failed before there was a connection to end. An error means that the consumer has closed it.
+            let _ = self.shutdown();
+        }
     }
 
     /// The connection is no more, or was never made; `notice` says what the consumer hears in which phase.

@@ -64,7 +64,7 @@ impl Conn {
             Cause::Gone => DataState::Gone,
         });
         // Queued once in its life, so it is never queued already.
-        let _ = sys::teardown_queue().enqueue(self.clone());
+        let _ = sys::teardown_queue().enqueue::<_, 0>(self.clone());
     }
 
     /// Waits until teardown, which was asked for, is over.

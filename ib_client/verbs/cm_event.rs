@@ -104,8 +104,8 @@ pub enum Event<'a> {
         /// From the peer.
         private_data: &'a [u8],
     },
-    /// The connection ended.
-    Disconnected,
+    /// The connection ended: in an orderly way, or by a failure.
+    Disconnected(Result),
     /// The device goes away.
     DeviceRemoval,
     /// The address moved to another device.
@@ -155,7 +155,12 @@ impl<'a> Event<'a> {
                     },
                 }
             }
-            bindings::rdma_cm_event_type_RDMA_CM_EVENT_DISCONNECTED => Self::Disconnected,
+            bindings::rdma_cm_event_type_RDMA_CM_EVENT_DISCONNECTED => {
+                Self::Disconnected(match event.status {
+                    0 => Ok(()),
+                    _ => Err(error()),
+                })
+            }
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL => Self::DeviceRemoval,
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_CHANGE => Self::AddrChange,
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_TIMEWAIT_EXIT => Self::TimewaitExit,

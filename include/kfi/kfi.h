@@ -813,12 +813,15 @@ int kfi_info_reject(struct kfi_info *info, const void *private_data, u32 len);
  * @KFI_EVENT_ESTABLISHED: connected; private data of the peer's accept on the active side
  * @KFI_EVENT_REJECTED: the peer refused; its private data; kfi_event.status is -ECONNREFUSED
  * @KFI_EVENT_ERROR: connecting failed for another reason: -ETIMEDOUT, -EHOSTUNREACH, -ECONNRESET
- * @KFI_EVENT_DISCONNECTED: an established connection ended; once for each endpoint. kfi_event.status is 0 for an
- *	orderly end, -ENODEV when the device goes away, another errno for a failure
+ * @KFI_EVENT_DISCONNECTED: an established connection ended, also by an operation that failed; once for each
+ *	endpoint. kfi_event.status is 0 for an orderly end, -ENODEV when the device goes away; for a failure the status
+ *	of the first operation that failed, -ETIMEDOUT if the peer did not answer the end, or another errno. iWARP
+ *	does not always tell a failure from an orderly end
  * @KFI_EVENT_ADDR_CHANGE: the address moved to another device; connect again
  *
  * A device that goes away ends a connecting endpoint by KFI_EVENT_ERROR and a passive endpoint by KFI_EVENT_ERROR,
- * both with -ENODEV. Order for one endpoint: ESTABLISHED before DISCONNECTED.
+ * both with -ENODEV. Order for one endpoint: ESTABLISHED before DISCONNECTED. After kfi_ep_abort() or kfi_ep_drain()
+ * alone there need not be an event: the peer is not told.
  */
 enum kfi_event_type {
 	KFI_EVENT_CONNREQ,
