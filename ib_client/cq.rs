@@ -69,12 +69,10 @@ fn poll_context(poll: bindings::kfi_poll) -> Result<PollContext> {
 /// Entries to allocate for `nr_cqe` of the consumer's.
 ///
 /// The marks of a drain take one entry for each direction of each endpoint. How many endpoints there will be is not known
-/// here, but an endpoint is of no use with less than a few entries.
+/// here: as many as there are entries if they are few, and otherwise not more than one for each sixteen of them.
 fn with_drain_room(nr_cqe: u32, limit: u32) -> u32 {
-    nr_cqe
-        .saturating_add(nr_cqe / 4)
-        .saturating_add(2)
-        .min(limit)
+    let marks = nr_cqe.saturating_mul(2).min(64 + nr_cqe / 8);
+    nr_cqe.saturating_add(marks).saturating_add(2).min(limit)
 }
 
 impl Queue {

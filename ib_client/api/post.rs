@@ -215,7 +215,7 @@ unsafe fn translate(
             .cast::<*mut bindings::kfi_ctx>()
             .write(ctx);
         (*wr).wr.sg_list = sgl.cast_mut().cast();
-        (*wr).wr.num_sge = c_int::from(nsge as i16);
+        (*wr).wr.num_sge = c_int::from(nsge);
         (*wr).wr.opcode = verb.opcode;
         (*wr).wr.send_flags = send_flags(flags);
         let ex = (&raw mut (*wr).wr.ex).cast::<u32>();

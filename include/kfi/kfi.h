@@ -531,7 +531,8 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  * kfi_cq_alloc() - allocate a completion queue of its own
  * @domain: where
  * @priv: kept in kfi_cq.priv
- * @nr_cqe: entries: the sum of max_tx + max_rx of the endpoints that will use it
+ * @nr_cqe: entries: the sum of max_tx + max_rx of the endpoints that will use it, and 3 for each of their max_rma. kfi
+ *	adds what it needs itself (drain)
  * @vector: completion vector, taken modulo the device's number of them; -1 for any
  * @poll: who runs the callbacks
  *
