@@ -91,8 +91,10 @@ impl Listener {
         if let Some(device) = id.device() {
             let home = client::find(device)?;
             let guard = home.enter()?;
+            // The removal of the device finds it with what it is to give up.
+            let mut inner = self.inner.lock();
             let ticket = home.data().listeners.add(self.clone())?;
-            self.inner.lock().bound = Some((home, guard, ticket));
+            inner.bound = Some((home, guard, ticket));
         }
         id.listen(backlog)
     }
