@@ -131,6 +131,42 @@ static int close_in(struct kfi_pair *pair, struct kfi_wait *rx)
 	return ret ?: kfi_expect(pair->a.end_type, KFI_EVENT_DISCONNECTED) ? 0 : -EBADMSG;
 }
 
+/* A receive whose callback posts, while the close flushes it. */
+struct late {
+	struct kfi_ctx	ctx;
+	unsigned int	count;
+	int		status;
+	int		post;
+	int		recv;
+};
+
+static void late_done(struct kfi_ctx *ctx, struct kfi_comp *comp)
+{
+	struct late *late = container_of(ctx, struct late, ctx);
+	struct kfi_rx rx = { .ctx = ctx };
+	struct kfi_op op;
+
+	late->status = comp->status;
+	if (late->count++)
+		return;
+	kfi_op_nop(&op, NULL, 0);
+	late->post = kfi_ep_post(comp->ep, &op, NULL);
+	late->recv = kfi_ep_recv(comp->ep, &rx, NULL);
+}
+
+static int post_closed_in(struct kfi_pair *pair, struct kfi_wait *unused)
+{
+	struct late late = { .ctx.done = late_done };
+	struct kfi_rx rx = { .ctx = &late.ctx };
+	int ret = kfi_ep_recv(pair->a.ep, &rx, NULL);
+
+	kfi_side_close(&pair->a);
+	if (ret)
+		return ret;
+	return kfi_expect(late.count, 1) && kfi_expect(late.status, -ECANCELED) &&
+	       kfi_expect(late.post, -ESHUTDOWN) && kfi_expect(late.recv, -ESHUTDOWN) ? 0 : -EBADMSG;
+}
+
 static int close_in_event_in(struct kfi_pair *pair, struct kfi_wait *rx)
 {
 	int ret = post_receives(&pair->p, rx, NR_RX);
@@ -171,6 +207,7 @@ static int drain(void) { return with_pair(KFI_POLL_SOFTIRQ, drain_in); }
 static int drain_direct(void) { return with_pair(KFI_POLL_DIRECT, drain_in); }
 static int shutdown(void) { return with_pair(KFI_POLL_SOFTIRQ, shutdown_in); }
 static int close(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in); }
+static int post_closed(void) { return with_pair(KFI_POLL_SOFTIRQ, post_closed_in); }
 static int close_direct(void) { return with_pair(KFI_POLL_DIRECT, close_in); }
 static int close_workqueue(void) { return with_pair(KFI_POLL_WORKQUEUE, close_in); }
 
@@ -295,6 +332,7 @@ const struct kfi_case kfi_life_cases[] = {
 	{ "life: drain of a direct queue", drain_direct },
 	{ "life: shutdown is orderly on both sides", shutdown },
 	{ "life: close completes everything", close },
+	{ "life: posts are refused once a close has begun", post_closed },
 	{ "life: close with a direct queue", close_direct },
 	{ "life: close with a workqueue", close_workqueue },
 	{ "life: close while connecting", close_connecting },
