@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 set +e +u
 
 ktap_print_header
-ktap_set_plan 12
+ktap_set_plan 13
 mapfile -t rust < <(source_files '*.rs')
 mapfile -t c < <(source_files '*.c' '*.h')
 mapfile -t shell < <(source_files '*' | while read -r f; do
@@ -33,6 +33,25 @@ checkpatch()
 CHECKPATCH_IGNORE=EXPORT_SYMBOL
 
 kernel_doc() { /cache/src/scripts/kernel-doc -none -Wall include/kfi/*.h; }
+
+# The pages, with the kernel's extension for kernel-doc, which finds headers and its own code below one directory.
+pages()
+{
+	local d=/tmp/docs
+
+	mkdir -p $d/tree
+	ln -sfn /cache/src/tools $d/tree/tools
+	ln -sfn "$PWD/include" $d/tree/include
+	cat > $d/conf.py <<-P
+	import sys
+	sys.path.insert(0, '/cache/src/Documentation/sphinx')
+	extensions = ['kerneldoc']
+	kerneldoc_srctree = '$d/tree'
+	primary_domain = 'c'
+	highlight_language = 'none'
+	P
+	srctree=$d/tree sphinx-build -q -W --keep-going -c $d -d $d/doctrees -b dummy Documentation/kfi $d/out
+}
 
 # kbuild LOG ARGUMENT...: a build of its own that only looks; prints compilers' warnings.
 kbuild()
@@ -67,6 +86,11 @@ ktap_test "checkpatch --strict" silent checkpatch
 ktap_test "sparse, and gcc with W=1" silent sparse
 ktap_test "patches: checkpatch --strict, sparse, gcc with W=1" silent patches
 ktap_test "kernel-doc of the public headers" silent kernel_doc
+if command -v sphinx-build > /dev/null; then
+	ktap_test "pages of Documentation" silent pages
+else
+	ktap_test_skip "pages of Documentation" "python3-sphinx is not installed"
+fi
 if command -v shellcheck > /dev/null; then
 	ktap_test "shellcheck" silent shellcheck -x --severity=warning "${shell[@]}"
 else

@@ -75,7 +75,8 @@ static int ended_by(struct kfi_side *side, int status)
 	/* Where the device ends the connection, the event may overtake the completion. */
 	if (kfi_test_iwarp() || strcmp(kfi_test_device->provider_name, "verbs"))
 		status = side->end_status;
-	return kfi_expect(side->end_type, KFI_EVENT_DISCONNECTED) && kfi_expect(side->end_status, status) ? 0 : -EBADMSG;
+	return kfi_expect(side->end_type, KFI_EVENT_DISCONNECTED) &&
+	       kfi_expect(side->end_status, status) ? 0 : -EBADMSG;
 }
 
 static int attempt_on(struct kfi_pair *pair, const struct attempt *at, struct kfi_buf *local, struct kfi_buf *target,

@@ -708,8 +708,8 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
  * @core: kfi's own; the provider leaves it zero
  * @core.owner: the provider's module
  * @core.counted: it is in the counts
- *
  * @core.request: a peer asks
+ *
  * Owned by the consumer until kfi_ep_open() succeeds, kfi_info_reject() or kfi_info_put().
  */
 struct kfi_info {
@@ -725,8 +725,8 @@ struct kfi_info {
 	struct {
 		struct module	*owner;
 		bool		counted;
-	} core;
 		bool		request;
+	} core;
 };
 
 /**
