@@ -9,6 +9,7 @@ EXPORT_SYMBOL_NS_GPL(kfi_ep_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_unimport, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_cq_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_import, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_srx_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ctx_cqe, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_cq_native, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_native, "KFI");

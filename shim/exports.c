@@ -54,3 +54,4 @@ EXPORT_SYMBOL_NS_GPL(kfi_info_adopt, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_adopt, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_provider_add, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_provider_del, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_srx_adopt, "KFI");

@@ -6,6 +6,7 @@
 //! roster: Documentation/kfi/lifetimes.rst, "Imported objects". The contract of each exported function is in the header.
 
 pub(crate) mod ep;
+mod srx;
 
 use super::{
     bindings,

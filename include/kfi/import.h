@@ -71,6 +71,19 @@ struct kfi_cq *kfi_cq_import(struct kfi_domain *domain, struct ib_cq *cq);
 struct kfi_mr *kfi_mr_import(struct kfi_domain *domain, struct ib_mr *mr);
 
 /**
+ * kfi_srx_import() - view a shared receive queue as a shared receive context
+ * @domain: an imported domain
+ * @srq: the ULP's, of the domain's protection domain
+ *
+ * The endpoint of a completion is found by its queue pair, which has to be imported as well.
+ *
+ * Context: Process.
+ * Return: the context, for kfi_srx_free(), which leaves @srq alone; ERR_PTR(-EINVAL) when @srq is not of @domain,
+ * ERR_PTR(-ENOMEM).
+ */
+struct kfi_srx *kfi_srx_import(struct kfi_domain *domain, struct ib_srq *srq);
+
+/**
  * kfi_ctx_cqe() - make a raw work request complete as a kfi operation
  * @ctx: context, done set
  * @ep: imported endpoint

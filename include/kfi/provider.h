@@ -244,4 +244,13 @@ void kfi_cq_adopt(struct kfi_cq *cq, struct kfi_domain *domain);
  */
 void kfi_mr_adopt(struct kfi_mr *mr, struct kfi_domain *domain);
 
+/**
+ * kfi_srx_adopt() - register a shared receive context that the provider has made without kfi_domain_ops.srx_alloc
+ * @srx: ops are set; for kfi_srx_free()
+ * @domain: gets a reference and becomes @srx->domain
+ *
+ * Context: Any.
+ */
+void kfi_srx_adopt(struct kfi_srx *srx, struct kfi_domain *domain);
+
 #endif /* _KFI_PROVIDER_H */

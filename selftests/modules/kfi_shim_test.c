@@ -795,6 +795,7 @@ static void test_adopt(void)
 {
 	int refs = module_refcount(THIS_MODULE);
 	struct kfi_domain *domain = fake_domain_open(&devices[0], "");
+	struct kfi_srx *srx;
 	struct kfi_cq *cq;
 	struct kfi_mr *mr;
 
@@ -805,11 +806,15 @@ static void test_adopt(void)
 	EXPECT(domain->device == &devices[0]);
 	cq = fake_cq_alloc(domain, 1, 0, KFI_POLL_SOFTIRQ, false, "");
 	mr = fake_mr_alloc(domain, KFI_MR_MEM_REG, 1);
+	srx = fake_srx_alloc(domain, 1, 1);
 	kfi_cq_adopt(cq, domain);
 	kfi_mr_adopt(mr, domain);
+	kfi_srx_adopt(srx, domain);
+	EXPECT(srx->domain == domain);
 	kfi_domain_put(domain);
 	kfi_device_del(&devices[0]);
-	EXPECT(atomic_read(&live) == 3);
+	EXPECT(atomic_read(&live) == 4);
+	kfi_srx_free(srx);
 	kfi_mr_free(mr);
 	kfi_cq_free(cq);
 	EXPECT(module_refcount(THIS_MODULE) == refs);

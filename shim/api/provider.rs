@@ -15,6 +15,7 @@ use crate::{
         kfi_info,
         kfi_mr,
         kfi_provider,
+        kfi_srx,
         module, //
     },
     objects,
@@ -29,6 +30,7 @@ use crate::{
         provider::Provider,
         queue::Cq,
         region::Mr,
+        srx::Srx,
         Consumer, //
     }, //
 };
@@ -50,6 +52,7 @@ prototypes!(
     kfi_mr_adopt,
     kfi_provider_add,
     kfi_provider_del,
+    kfi_srx_adopt,
 );
 
 /// Documented in provider.h.
@@ -167,5 +170,18 @@ pub(crate) unsafe extern "C" fn kfi_mr_adopt(mr: *mut kfi_mr, domain: *mut kfi_d
     if let (Some(mr), Some(domain)) = (NonNull::new(mr), NonNull::new(domain)) {
         // SAFETY: Promised by the caller.
         unsafe { Mr::init(mr, Domain::from_raw(domain)) }
+    }
+}
+
+/// Documented in provider.h.
+///
+/// # Safety
+///
+/// `srx` is live and not handed out yet; `domain` is live.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_srx_adopt(srx: *mut kfi_srx, domain: *mut kfi_domain) {
+    if let (Some(srx), Some(domain)) = (NonNull::new(srx), NonNull::new(domain)) {
+        // SAFETY: Promised by the caller.
+        unsafe { Srx::init(srx, Domain::from_raw(domain)) }
     }
 }

@@ -59,11 +59,21 @@ impl Srx {
     pub(crate) fn alloc(domain: &Domain, max_rx: u32, max_sge: u32) -> Result<Own<Self>> {
         let raw = domain.srx_alloc(max_rx, max_sge)?;
         // SAFETY: The provider has made the context for this call, and nobody else has seen it.
-        // INVARIANT: The reference is the context's.
         unsafe {
-            (*raw.as_ptr()).domain = domain.adopt(Kind::Srx);
+            Self::init(raw, domain);
             Ok(Own::from_raw(raw))
         }
+    }
+
+    /// Ties a context that the provider has made to its domain.
+    ///
+    /// # Safety
+    ///
+    /// `raw` is live and nobody else uses it.
+    pub(crate) unsafe fn init(raw: NonNull<bindings::kfi_srx>, domain: &Domain) {
+        // SAFETY: Promised by the caller.
+        // INVARIANT: The reference is the context's.
+        unsafe { (*raw.as_ptr()).domain = domain.adopt(Kind::Srx) }
     }
 
     /// # Safety
