@@ -106,6 +106,9 @@ pub(crate) struct Conn {
     /// Transfers of rdma_rw, which need the queue pair until they are ended.
     #[pin]
     transfers: Gate,
+    /// Teardown has drained the queue pair, or there was none.
+    #[pin]
+    drained: Completion,
     /// Teardown is over.
     #[pin]
     torn: Completion,
@@ -202,6 +205,7 @@ impl Conn {
                 ),
                 calls <- Gate::new(),
                 transfers <- Gate::new(),
+                drained <- Completion::new(),
                 torn <- Completion::new(),
                 work <- kernel::new_work!("kfi::Conn::work"),
                 failure_work <- kernel::new_work!("kfi::Conn::failure_work"),

@@ -284,8 +284,11 @@ impl Conn {
 
     /// Waits until everything that was posted has completed.
     pub(crate) fn drain(&self, which: Drain) {
-        // After teardown has begun it is drained anyway, and a call that comes later finds it done.
         let Ok(_call) = self.call() else {
+            // Teardown has begun, which drains it. It waits for a callback of the consumer's that runs.
+            if !self.is_own_callback() {
+                self.drained.wait_for_completion();
+            }
             return;
         };
         let Ok(qp) = self.qp() else {

@@ -104,11 +104,13 @@ impl Conn {
 
         // What the consumer has in the queue pair comes back, then it is destroyed.
         let qp = self.inner.lock().qp.take();
-        if let Some(qp) = qp {
+        if let Some(qp) = &qp {
             qp.drain();
-            self.transfers.close_and_wait();
-            drop(qp);
         }
+        self.drained.complete_all();
+        // Whoever has waited for that ends its transfers now.
+        self.transfers.close_and_wait();
+        drop(qp);
         // This and the one in `inner` are the last references, so the identifier is destroyed here.
         self.inner.lock().id = None;
         drop(id);
