@@ -224,7 +224,6 @@ impl Conn {
 
     /// A place for a transfer of rdma_rw, which keeps the queue pair.
     pub(crate) fn rma_place(&self) -> Result<GateGuard<'_>> {
-        let _call = self.call()?;
         self.transfers.enter().map_err(|_| self.hot.refusal())
     }
 
@@ -275,15 +274,6 @@ impl Conn {
             .qp
             .clone()
             .ok_or_else(|| self.hot.refusal())
-    }
-
-    /// The port of the device; 1 without one.
-    pub(crate) fn port(&self) -> u32 {
-        self.inner
-            .lock()
-            .id
-            .as_ref()
-            .map_or(1, |id| id.port().max(1))
     }
 
     /// Both addresses.

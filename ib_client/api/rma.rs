@@ -81,7 +81,6 @@ struct Args {
 unsafe fn init(
     rma: *mut bindings::kfi_rma,
     ep: *mut bindings::kfi_ep,
-    port: u32,
     place: Option<GateGuard<'static>>,
     args: &Args,
 ) -> Result {
@@ -92,6 +91,8 @@ unsafe fn init(
         if qp.is_null() {
             return Err(hot.refusal());
         }
+        // Only drivers of InfiniBand and RoCE are told the port; iWARP devices have one.
+        let port = (*qp).port.max(1);
         let ret = bindings::rdma_rw_ctx_init(
             ctx_of(rma),
             qp,
@@ -144,7 +145,7 @@ pub(super) unsafe extern "C" fn rma_init(
         // place before it frees anything.
         let place = unsafe { core::mem::transmute::<GateGuard<'_>, GateGuard<'static>>(place) };
         // SAFETY: By the function's contract; the place keeps the queue pair.
-        unsafe { init(rma, ep, conn.port(), Some(place), &args) }
+        unsafe { init(rma, ep, Some(place), &args) }
     });
     object::into_ret(ret)
 }
@@ -172,14 +173,7 @@ pub(super) unsafe extern "C" fn imported_rma_init(
         dir,
     };
     // SAFETY: By the function's contract; the queue pair is the ULP's, which keeps it.
-    unsafe {
-        let qp = (*ep.cast_const().cast::<Hot>()).qp();
-        let port = match (*qp).port {
-            0 => 1,
-            port => port,
-        };
-        object::into_ret(init(rma, ep, port, None, &args))
-    }
+    object::into_ret(unsafe { init(rma, ep, None, &args) })
 }
 
 /// # Safety
