@@ -128,6 +128,8 @@ pub struct EndpointAttr<'a> {
     pub max_rx_sge: u32,
     /// Bulk transfers outstanding, see [`Rma`](super::Rma).
     pub max_rma: u32,
+    /// Pages in the largest of them; 0 for no more than one region takes.
+    pub max_rma_pages: u32,
 }
 
 impl<'a> EndpointAttr<'a> {
@@ -142,6 +144,7 @@ impl<'a> EndpointAttr<'a> {
             max_tx_sge: 1,
             max_rx_sge: 1,
             max_rma: 0,
+            max_rma_pages: 0,
         }
     }
 }
@@ -227,6 +230,7 @@ impl<H: Handler> Endpoint<H> {
             max_tx_sge: attr.max_tx_sge,
             max_rx_sge: attr.max_rx_sge,
             max_rma: attr.max_rma,
+            max_rma_pages: attr.max_rma_pages,
             flags: 0,
             event: Some(event::<H>),
             priv_: core::ptr::null_mut(),

@@ -51,6 +51,7 @@ impl DeviceHead {
             ops: DEVICE_OPS.as_ptr(),
             attr,
             provider_name: super::PROVIDER_NAME.to_bytes_with_nul().as_ptr().cast(),
+            dev: device.dev(),
             ..Default::default()
         };
         for (to, from) in public.name.iter_mut().zip(name) {

@@ -138,6 +138,7 @@ unsafe fn ep_attr<'a>(
             max_tx_sge: attr.max_tx_sge,
             max_rx_sge: attr.max_rx_sge,
             max_rma: attr.max_rma,
+            max_rma_pages: attr.max_rma_pages,
             event: super::conn::EventFn::new(attr.event).ok_or(EINVAL)?,
         })
     }

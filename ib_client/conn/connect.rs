@@ -39,7 +39,8 @@ use crate::{
         qp::{
             Cap,
             Config, //
-        }, //
+        },
+        rw, //
     }, //
 };
 use kernel::{
@@ -61,6 +62,7 @@ pub(crate) struct EpAttr<'a> {
     pub(crate) max_tx_sge: u32,
     pub(crate) max_rx_sge: u32,
     pub(crate) max_rma: u32,
+    pub(crate) max_rma_pages: u32,
     pub(crate) event: EventFn,
 }
 
@@ -151,7 +153,13 @@ impl Conn {
                 max_recv_wr: attr.max_rx,
                 max_send_sge: attr.max_tx_sge,
                 max_recv_sge: attr.max_rx_sge,
-                max_rdma_ctxs: attr.max_rma,
+                max_rdma_ctxs: id
+                    .device()
+                    .map_or(1, |device| {
+                        rw::places_for(device, id.port().max(1), attr.max_rma_pages)
+                    })
+                    .checked_mul(attr.max_rma)
+                    .ok_or(EINVAL)?,
             },
         };
         let limits = Limits {

@@ -72,7 +72,8 @@ impl Device {
         self.0.get()
     }
 
-    fn dev(&self) -> *mut bindings::device {
+    /// Its place in the device model; valid as long as the device's memory.
+    pub fn dev(&self) -> *mut bindings::device {
         // CAST: `struct device dev` is the first member of its union.
         // SAFETY: `as_raw()` points to a device by the type invariant; only the address of a field
         // is taken.

@@ -6,6 +6,7 @@
 //! C header: [`include/rdma/rw.h`](srctree/include/rdma/rw.h)
 
 use super::{
+    device::Device,
     qp::Qp,
     wc::{
         Wc,
@@ -45,6 +46,17 @@ impl Way {
         }
         .into()
     }
+}
+
+/// Places of [`super::qp::Cap::max_rdma_ctxs`] that a transfer of `pages` pages takes; 1 for none.
+/// Context: any.
+pub fn places_for(device: &Device, port: u32, pages: u32) -> u32 {
+    let limit = device.attrs().max_sge_rd;
+    if pages == 0 || limit == 0 {
+        return 1;
+    }
+    // SAFETY: The device is there; its limit, by which this may divide, is not 0.
+    unsafe { bindings::rdma_rw_mr_factor(device.as_raw(), port, pages) }.max(1)
 }
 
 /// What happens when a transfer is over.

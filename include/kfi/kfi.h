@@ -22,6 +22,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+struct device;
 struct kfi_client;
 struct kfi_comp;
 struct kfi_cq;
@@ -269,6 +270,7 @@ struct kfi_device_attr {
  * @attr: limits and capabilities
  * @name: the device's name, "rxe0"
  * @provider_name: "verbs"
+ * @dev: its place in the device model, for messages, children and peer memory; NULL when it has none
  * @core: kfi's own; the provider leaves it zero
  * @core.owner: the provider's module
  *
@@ -280,6 +282,7 @@ struct kfi_device {
 	struct kfi_device_attr		attr;
 	char				name[KFI_NAME_MAX];
 	const char			*provider_name;
+	struct device			*dev;
 	struct {
 		struct module	*owner;
 	} core;
@@ -866,6 +869,7 @@ struct kfi_event {
  * @max_rx_sge: elements in a receive
  * @max_rma: kfi_rma contexts outstanding, at most kfi_device_attr.max_tx; 0 if kfi_rma_*() is not used, else
  *	@max_tx_sge is not 0
+ * @max_rma_pages: pages in the largest of them; 0 for no more than one memory region takes
  * @flags: must be 0; others are refused with -EOPNOTSUPP
  * @event: event callback
  * @priv: the consumer's, kept in kfi_ep.priv
@@ -879,6 +883,7 @@ struct kfi_ep_attr {
 	u32		max_tx_sge;
 	u32		max_rx_sge;
 	u32		max_rma;
+	u32		max_rma_pages;
 	u32		flags;
 	void		(*event)(struct kfi_ep *ep, const struct kfi_event *event);
 	void		*priv;
@@ -984,7 +989,7 @@ int kfi_ep_accept(struct kfi_ep *ep, const struct kfi_conn_param *param);
  *
  * Does not wait for the peer; KFI_EVENT_DISCONNECTED follows. What is outstanding is flushed.
  *
- * Context: Process.
+ * Context: Process; also inside a completion callback of a KFI_POLL_WORKQUEUE or KFI_POLL_UNBOUND_WORKQUEUE queue.
  * Return: 0; -ENOTCONN there is no connection, or no longer; -ENODEV.
  */
 int kfi_ep_shutdown(struct kfi_ep *ep);
@@ -995,7 +1000,7 @@ int kfi_ep_shutdown(struct kfi_ep *ep);
  *
  * What is outstanding, and all that is posted later, completes with -ECANCELED.
  *
- * Context: Process.
+ * Context: Process; also inside a completion callback of a KFI_POLL_WORKQUEUE or KFI_POLL_UNBOUND_WORKQUEUE queue.
  * Return: 0; -ENODEV.
  */
 int kfi_ep_abort(struct kfi_ep *ep);
