@@ -158,19 +158,28 @@ ports_down()
 
 # --- NVMe over fabrics ---------------------------------------------------------------------------
 
-# target_up TRANSPORT DEVICE [ATTRIBUTE=VALUE...]: the stock target, listening on IP0, with DEVICE as its only namespace;
-# the attributes are those of the port, param_inline_data_size=16384.
+# target_up TRANSPORT DEVICE [ATTRIBUTE=VALUE...]: a target, listening on IP0, with DEVICE as its only namespace; the
+# attributes are those of the port, param_inline_data_size=16384. It is the kernel's own unless the transport is loaded.
 target_up()
 {
-	local t=/sys/kernel/config/nvmet transport=$1 device=$2 a
+	local t=/sys/kernel/config/nvmet transport=$1 device=$2
 	shift 2
 
 	modprobe "nvmet-$transport" || return
-	mkdir -p $t/subsystems/$NQN/namespaces/1 $t/ports/1 || return
+	mkdir -p $t/subsystems/$NQN/namespaces/1 || return
 	echo 1 > $t/subsystems/$NQN/attr_allow_any_host
 	echo "$device" > $t/subsystems/$NQN/namespaces/1/device_path || return
 	echo 1 > $t/subsystems/$NQN/namespaces/1/enable || return
-	for a in addr_trtype="$transport" addr_adrfam=ipv4 addr_traddr=$IP0 addr_trsvcid=4420 "$@"; do
+	target_port "$transport" "$@"
+}
+
+# target_port TRANSPORT [ATTRIBUTE=VALUE...]: only its port.
+target_port()
+{
+	local t=/sys/kernel/config/nvmet a
+
+	mkdir -p $t/ports/1 || return
+	for a in addr_trtype="$1" addr_adrfam=ipv4 addr_traddr=$IP0 addr_trsvcid=4420 "${@:2}"; do
 		echo "${a#*=}" > "$t/ports/1/${a%%=*}" || return
 	done
 	target_visible
@@ -226,6 +235,18 @@ host_ported() # STEP [PARAMETER...]
 # The number of the last step of the series; nothing when there is no series.
 host_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvme-host/series" 2>/dev/null; }
 host_unload() { ! loaded nvme_rdma || wait_until rmmod nvme_rdma; }
+
+# The target's transport, before target_up: the kernel's own, or that of a step of patches/nvmet.
+target_stock() { modprobe nvmet-rdma "$@"; }
+target_ported() # STEP [PARAMETER...]
+{
+	local ko=$KFI_OUT/series/nvmet/$1/nvmet-rdma.ko
+	shift
+
+	modprobe nvmet && modprobe rdma_cm && modprobe kfi_verbs && insmod "$ko" "$@"
+}
+target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvmet/series" 2>/dev/null; }
+target_unload() { ! loaded nvmet_rdma || wait_until rmmod nvmet_rdma; }
 
 # null_disk BYTES_IN_MIB: a disk in memory that keeps what is written, for verification; 0: one that keeps nothing.
 null_disk()
