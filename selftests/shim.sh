@@ -8,6 +8,7 @@ need_module kfi kfi_shim_test
 debug=/sys/kernel/debug/kfi
 trace=/sys/kernel/tracing
 
+load() { modprobe kfi tcp=0; }
 in_kernel() { dmesg -C; modprobe kfi_shim_test; local rc=$?; dmesg | sed -n 's/^.*kfi_shim_test: //p'; return $rc; }
 nothing_open() { ! grep -v ' 0$' $debug/objects; }
 no_provider() { [ -z "$(cat $debug/providers)" ] && [ -z "$(ls $debug/devices)" ]; }
@@ -19,7 +20,7 @@ events()
 		grep -q " kfi_$event: " $trace/trace || { echo "no kfi_$event"; return 1; }
 	done
 }
-held_open() { modprobe kfi && exec 9< $debug/objects && ! modprobe -r kfi; local rc=$?; exec 9<&-; return $rc; }
+held_open() { load && exec 9< $debug/objects && ! modprobe -r kfi; local rc=$?; exec 9<&-; return $rc; }
 
 # kfi asks for a provider when there is none; here it shall find none.
 mkdir -p /run/modprobe.d
@@ -28,7 +29,7 @@ echo "install kfi_verbs /bin/false" > /run/modprobe.d/kfi-test.conf
 
 ktap_print_header
 ktap_set_plan 7
-ktap_test "kfi loads" modprobe kfi
+ktap_test "kfi loads" load
 [ -d $trace/events/kfi ] && echo 1 > $trace/events/kfi/enable
 ktap_test "tests in the kernel" in_kernel
 ktap_test "nothing stays open" nothing_open

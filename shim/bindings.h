@@ -4,4 +4,5 @@
 #include <kfi/provider.h>
 #include "helpers.h"
 #include "net.h"
+#include "policy.h"
 #include "trace.h"

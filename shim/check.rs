@@ -112,7 +112,10 @@ fn supported(condition: bool) -> Check {
     }
 }
 
-/// No flag is defined yet for domains, endpoints, passive endpoints and resolutions.
+/// `KFI_OWN_PORT`, the only flag of passive endpoints and resolutions.
+pub(crate) const OWN_PORT: u32 = 1;
+
+/// No flag is defined yet for domains and endpoints.
 pub(crate) fn no_flags(flags: u32) -> Check {
     supported(flags == 0)
 }
@@ -136,7 +139,7 @@ pub(crate) struct Resolve {
 impl Resolve {
     /// Checks them.
     pub(crate) fn check(&self) -> Check {
-        no_flags(self.flags)?;
+        supported(self.flags & !OWN_PORT == 0)?;
         valid(self.dst_port != 0)?;
         valid(self.src.is_none_or(|src| src == self.dst))?;
         valid(i32::try_from(self.timeout_ms).is_ok())?;
@@ -146,7 +149,7 @@ impl Resolve {
 
 /// kfi_pep_open(): numbers.
 pub(crate) fn pep(flags: u32, backlog: i32) -> Check {
-    no_flags(flags)?;
+    supported(flags & !OWN_PORT == 0)?;
     valid(backlog >= 0)
 }
 

@@ -15,6 +15,7 @@ mod errors;
 mod mr_pool;
 mod objects;
 mod observe;
+mod policy;
 mod registry;
 mod resolve;
 mod strerror;
@@ -36,7 +37,7 @@ module! {
     license: "GPL",
     params: {
         tcp: u8 {
-            default: 0,
+            default: 1,
             description: "1: carry connections over TCP where no RDMA device does",
         },
         tcp_port: u16 {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! version         version of kfi
-//! providers       one a line: name, priority
+//! providers       one a line: name, priority, how often it was chosen to connect and to listen
 //! objects         one kind a line: name, number of open objects
 //! devices/NAME    one attribute or kind of object a line: name, value
 //! ```
@@ -69,8 +69,15 @@ show_in_debugfs!(Providers);
 
 impl Show for Providers {
     fn show(&self, out: &SeqFile) {
-        registry::each_provider(|provider| {
-            seq_print!(out, "{} {}\n", provider.name(), provider.priority());
+        registry::each_provider(|provider, chosen| {
+            seq_print!(
+                out,
+                "{} {} resolutions={} listeners={}\n",
+                provider.name(),
+                provider.priority(),
+                chosen.resolutions,
+                chosen.listeners
+            );
         });
     }
 }

@@ -39,6 +39,10 @@ use kernel::{
     sync::{
         Arc,
         Completion, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
     }, //
 };
 use order::{
@@ -66,7 +70,20 @@ struct ProviderEntry {
     leaving: bool,
     /// Completed when it is leaving and no call is running any more.
     idle: Arc<Idle>,
+    chosen: Chosen,
 }
+
+/// How often a provider was chosen.
+#[derive(Default)]
+pub(crate) struct Chosen {
+    /// For a connection: it has begun to resolve the address, or has said more than that it cannot reach it.
+    pub(crate) resolutions: u64,
+    /// To listen.
+    pub(crate) listeners: u64,
+}
+
+/// Between two requests for a provider that user space does not have.
+const REQUEST_AGAIN_MS: i64 = 1000;
 
 /// The end of the last call into a provider that is leaving.
 #[pin_data]
@@ -82,6 +99,8 @@ pub(crate) struct State {
     clients: KVec<Client>,
     told: KVec<Told<Client, Announced>>,
     serial: u64,
+    /// When user space was asked for a provider.
+    requested: Option<Instant<Monotonic>>,
     root: Option<Arc<Root>>,
 }
 
@@ -94,6 +113,7 @@ impl State {
             clients: KVec::new(),
             told: KVec::new(),
             serial: 0,
+            requested: None,
             root: None,
         }
     }
@@ -348,6 +368,7 @@ pub(crate) fn provider_add(provider: Provider) -> Result {
             calls: 0,
             leaving: false,
             idle,
+            chosen: Chosen::default(),
         },
         GFP_KERNEL,
     )?;
@@ -378,11 +399,32 @@ pub(crate) fn provider_del(is: impl Fn(&Provider) -> bool) {
     });
 }
 
-/// Shows each provider that is there.
-pub(crate) fn each_provider(mut show: impl FnMut(&Provider)) {
+/// Shows each provider that is there, and what it was chosen for.
+pub(crate) fn each_provider(mut show: impl FnMut(&Provider, &Chosen)) {
     for entry in &STATE.lock().providers {
-        show(&entry.provider);
+        show(&entry.provider, &entry.chosen);
     }
+}
+
+/// Whether a provider of that name is there.
+pub(crate) fn has_provider(name: &CStr) -> bool {
+    let state = STATE.lock();
+    state
+        .providers
+        .iter()
+        .any(|entry| !entry.leaving && entry.provider.name() == name)
+}
+
+/// Whether it is time to ask user space for a provider again, that it did not have before.
+pub(crate) fn may_request() -> bool {
+    let mut state = STATE.lock();
+    let soon = state
+        .requested
+        .is_some_and(|then| then.elapsed().as_millis() < REQUEST_AGAIN_MS);
+    if !soon {
+        state.requested = Some(Instant::now());
+    }
+    !soon
 }
 
 /// A call into a provider: it stays registered and its module loaded.
@@ -393,8 +435,8 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The next provider to try: of all or, with `name`, of those with that name; the first one, or the one after `last`.
-    pub(crate) fn next(name: Option<&CStr>, last: Option<Rank>) -> Option<Self> {
+    /// The next provider to try, of those whose name is `wanted`: the first one, or the one after `last`.
+    pub(crate) fn next(wanted: impl Fn(&CStr) -> bool, last: Option<Rank>) -> Option<Self> {
         let mut state = STATE.lock();
         let mut last = last;
 
@@ -402,9 +444,7 @@ impl Call {
             let candidates = state
                 .providers
                 .iter()
-                .filter(|entry| {
-                    !entry.leaving && name.is_none_or(|name| entry.provider.name() == name)
-                })
+                .filter(|entry| !entry.leaving && wanted(entry.provider.name()))
                 .map(|entry| entry.rank);
             let rank = order::next_provider(candidates, last)?;
             let entry = state
@@ -420,6 +460,18 @@ impl Call {
                 });
             }
             last = Some(rank);
+        }
+    }
+
+    /// The provider was chosen for something.
+    pub(crate) fn chosen(&self, count: impl FnOnce(&mut Chosen)) {
+        let mut state = STATE.lock();
+        let entry = state
+            .providers
+            .iter_mut()
+            .find(|entry| entry.rank == self.rank);
+        if let Some(entry) = entry {
+            count(&mut entry.chosen);
         }
     }
 

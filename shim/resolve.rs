@@ -3,7 +3,8 @@
 //! Which provider carries a connection: the one place where kfi decides it.
 //!
 //! Providers are tried from high to low priority. One that cannot reach the address at all, -ENODEV, passes it on to the
-//! next; any other outcome is final, a rejection in particular. With a name only that provider is asked.
+//! next; any other outcome is final, a rejection in particular. With a name only that provider is asked. The administrator's
+//! rules come before everything else: a provider that they exclude for the address is not asked.
 //!
 //! A resolution goes on while the consumer waits, and the consumer may drop it at any time:
 //!
@@ -25,7 +26,9 @@
 #![deny(unsafe_code)]
 
 use crate::{
+    policy::Verdict,
     registry::{
+        self,
         order::{
             self,
             Rank, //
@@ -41,6 +44,7 @@ use crate::{
         },
         own::Own,
         pep::{
+            Everywhere,
             Pep,
             PepAttr, //
         },
@@ -65,40 +69,88 @@ use kernel::{
     task::Task, //
 };
 
-/// The provider that is asked for when none is registered.
-const DEFAULT: &CStr = c"verbs";
+/// The provider that goes before all others, and may be there but not loaded.
+const FIRST: &CStr = c"verbs";
 
-/// Asks user space for a provider if none is there that could be tried.
-fn want_provider(name: Option<&CStr>) {
-    if Call::next(name, None).is_none() {
-        module::request_provider(name.unwrap_or(DEFAULT));
-    }
+/// Which providers may be tried.
+#[derive(Clone, Copy)]
+struct Choice<'a> {
+    /// The consumer has named it.
+    name: Option<&'a CStr>,
+    /// What the administrator says.
+    verdict: Verdict,
 }
 
-/// Asks one provider after the other, those behind `last`, until one does not answer -ENODEV.
-fn try_providers<R>(
-    name: Option<&CStr>,
-    mut last: Option<Rank>,
-    mut ask: impl FnMut(&Call) -> Result<R>,
-) -> Result<R> {
-    while let Some(call) = Call::next(name, last) {
-        match ask(&call) {
-            Err(error) if order::falls_back(error.to_errno()) => last = Some(call.rank()),
-            outcome => return outcome,
+impl<'a> Choice<'a> {
+    fn new(name: Option<&'a CStr>, verdict: Verdict) -> Self {
+        Self { name, verdict }
+    }
+
+    fn allows(&self, provider: &CStr) -> bool {
+        self.name.is_none_or(|name| name == provider) && self.verdict.allows(provider.to_bytes())
+    }
+
+    /// Asks user space for the provider to be tried first, if it is not there. That costs more than what follows, so a host
+    /// without RDMA is not asked every time.
+    fn load(&self) {
+        let only = match &self.verdict {
+            Verdict::Only(name) => CStr::from_bytes_until_nul(name.bytes_with_nul()).ok(),
+            _ => None,
+        };
+        let wanted = self.name.or(only).unwrap_or(FIRST);
+        if !self.allows(wanted) || registry::has_provider(wanted) {
+            return;
+        }
+        if self.name.is_some() || registry::may_request() {
+            module::request_provider(wanted);
         }
     }
-    Err(ENODEV)
+
+    /// Asks one provider after the other, those behind `last`, until one does not answer -ENODEV.
+    fn try_each<R>(
+        &self,
+        mut last: Option<Rank>,
+        mut ask: impl FnMut(&Call) -> Result<R>,
+    ) -> Result<R> {
+        while let Some(call) = Call::next(|name| self.allows(name), last) {
+            match ask(&call) {
+                Err(error) if order::falls_back(error.to_errno()) => last = Some(call.rank()),
+                outcome => return outcome,
+            }
+        }
+        Err(ENODEV)
+    }
 }
 
 /// kfi_pep_open()
+///
+/// The wildcard and the loopback address are of every provider's, so all of them listen.
 pub(crate) fn pep_open(attr: &PepAttr<'_>, consumer: Consumer) -> Result<Own<Pep>> {
-    let name = attr.provider();
-
-    want_provider(name);
-    try_providers(name, None, |call| {
+    let choice = Choice::new(attr.provider(), attr.verdict(consumer));
+    let listen = |call: &Call, attr: &PepAttr<'_>| {
         let owner = call.provider().owner().get().ok_or(ENODEV)?;
-        call.provider().pep_open(attr, owner, consumer)
-    })
+        let pep = call.provider().pep_open(attr, owner, consumer)?;
+        call.chosen(|chosen| chosen.listeners = chosen.listeners.wrapping_add(1));
+        Ok(pep)
+    };
+
+    choice.load();
+    if !attr.is_everywhere() || choice.name.is_some() {
+        return choice.try_each(None, |call| listen(call, attr));
+    }
+    let everywhere = Everywhere::new(attr)?;
+    let outcome = choice.try_each::<()>(None, |call| {
+        everywhere.add(listen(call, &everywhere.attr(attr).as_attr())?)?;
+        // On to the next one.
+        Err(ENODEV)
+    });
+    match outcome {
+        Err(error) if !order::falls_back(error.to_errno()) || everywhere.is_empty() => {
+            everywhere.close();
+            Err(error)
+        }
+        _ => Ok(Everywhere::into_pep(everywhere)),
+    }
 }
 
 /// Where a resolution is.
@@ -136,6 +188,7 @@ struct State {
 pub(crate) struct Machine {
     /// The consumer has named the provider.
     only_one: bool,
+    verdict: Verdict,
     #[pin]
     state: Mutex<State>,
     #[pin]
@@ -144,9 +197,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Nobody was asked yet; whoever makes it is the asker.
-    pub(crate) fn new(only_one: bool) -> impl PinInit<Self> {
+    pub(crate) fn new(only_one: bool, verdict: Verdict) -> impl PinInit<Self> {
         pin_init!(Self {
             only_one,
+            verdict,
             state <- new_mutex!(State {
                 phase: Phase::Asking,
                 cancelled: false,
@@ -201,13 +255,13 @@ impl Machine {
 
 /// kfi_resolve()
 pub(crate) fn start(attr: &ResolveAttr<'_>, consumer: Consumer) -> Result<Own<Info>> {
-    let name = attr.provider();
+    let choice = Choice::new(attr.provider(), attr.verdict(consumer));
 
-    want_provider(name);
-    let resolution = Resolution::new(attr, consumer)?;
+    choice.load();
+    let resolution = Resolution::new(attr, choice.verdict, consumer)?;
     // Owns the reference that the callbacks of providers rely on. After an error no callback is left to come.
     let info = Resolution::into_info(resolution.clone());
-    match proceed(&resolution, name, None) {
+    match proceed(&resolution, &choice, None) {
         Ok(()) => Ok(info),
         Err(error) => {
             settle(&resolution);
@@ -230,14 +284,15 @@ pub(crate) fn answered(resolution: &Arc<Resolution>, status: c_int) {
             Phase::Reporting | Phase::Done => return,
         }
     }
-    if let Err(error) = proceed(resolution, None, Some(status)) {
+    let choice = Choice::new(None, resolution.machine().verdict);
+    if let Err(error) = proceed(resolution, &choice, Some(status)) {
         report(resolution, error.to_errno());
     }
 }
 
 /// Goes on from a provider's answer, or from the beginning, until there is an answer to wait for or to report. Only the
 /// asker calls this.
-fn proceed(resolution: &Arc<Resolution>, name: Option<&CStr>, mut answer: Option<c_int>) -> Result {
+fn proceed(resolution: &Arc<Resolution>, choice: &Choice<'_>, mut answer: Option<c_int>) -> Result {
     loop {
         if let Some(status) = answer {
             if resolution.machine().only_one || !order::falls_back(status) {
@@ -253,7 +308,7 @@ fn proceed(resolution: &Arc<Resolution>, name: Option<&CStr>, mut answer: Option
             (state.found.take(), state.rank)
         };
         drop(found);
-        answer = try_providers(name, last, |call| ask(resolution, call))?;
+        answer = choice.try_each(last, |call| ask(resolution, call))?;
         if answer.is_none() {
             return Ok(());
         }
@@ -275,6 +330,7 @@ fn ask(resolution: &Arc<Resolution>, call: &Call) -> Result<Option<c_int>> {
         info: resolution.ask(call.provider())?,
         _owner: owner,
     };
+    call.chosen(|chosen| chosen.resolutions = chosen.resolutions.wrapping_add(1));
     let mut state = resolution.machine().state.lock();
 
     if let Some(status) = state.answer.take() {

@@ -21,6 +21,7 @@ pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod own;
 pub(crate) mod pep;
+pub(crate) mod policy;
 pub(crate) mod pool;
 pub(crate) mod provider;
 pub(crate) mod queue;
@@ -48,6 +49,7 @@ const _: () = {
     assert!(check::AF_INET6 as u32 == bindings::AF_INET6);
     assert!(check::POLL_DIRECT == bindings::kfi_poll_KFI_POLL_DIRECT);
     assert!(check::MR_MEM_REG == bindings::kfi_mr_type_KFI_MR_MEM_REG);
+    assert!(check::OWN_PORT == bindings::KFI_OWN_PORT);
     assert!(check::MR_SG_GAPS == bindings::kfi_mr_type_KFI_MR_SG_GAPS);
 };
 

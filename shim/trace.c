@@ -35,6 +35,11 @@ void rust_helper_kfi_trace_provider_asked(const struct kfi_provider *provider, c
 	trace_kfi_provider_asked(provider, consumer, addr, status);
 }
 
+void rust_helper_kfi_trace_policy(const char *consumer, const struct sockaddr *addr, const char *verdict)
+{
+	trace_kfi_policy(consumer, addr, verdict);
+}
+
 void rust_helper_kfi_trace_info_resolved(const struct kfi_info *info, const char *consumer,
 					 const struct sockaddr *addr, int status)
 {

@@ -13,6 +13,7 @@ void rust_helper_kfi_trace_device_removed(const struct kfi_device *device);
 void rust_helper_kfi_trace_client_added(const struct kfi_client *client, const struct kfi_device *device, int status);
 void rust_helper_kfi_trace_provider_asked(const struct kfi_provider *provider, const char *consumer,
 					  const struct sockaddr *addr, int status);
+void rust_helper_kfi_trace_policy(const char *consumer, const struct sockaddr *addr, const char *verdict);
 void rust_helper_kfi_trace_info_resolved(const struct kfi_info *info, const char *consumer,
 					 const struct sockaddr *addr, int status);
 void rust_helper_kfi_trace_domain_opened(const struct kfi_domain *domain);

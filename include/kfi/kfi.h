@@ -743,6 +743,13 @@ struct kfi_info {
  */
 typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
 
+/*
+ * kfi_resolve_attr.flags and kfi_pep_attr.flags: the port of the address is a TCP port of the network, which libfabric
+ * programs can listen on and connect to. Without it, the port is the number of a service behind the one port that the
+ * consumers of a host share. Over RDMA, where the number is one of rdma_cm's port space, it changes nothing.
+ */
+#define KFI_OWN_PORT	0x1
+
 /**
  * struct kfi_resolve_attr - what kfi_resolve() is asked for
  * @net: network namespace
@@ -750,7 +757,7 @@ typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
  * @dst: peer's address
  * @timeout_ms: for each step of the resolution; 0 means 3000
  * @tos: IP type of service, or -1
- * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
  * @done: callback
  * @priv: its argument
@@ -1034,7 +1041,7 @@ int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
  * @addr: address and port to listen on; the wildcard address listens on every device
  * @backlog: connect requests waiting
  * @afonly: IPv6 address takes no IPv4 connections
- * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
  * @event: event callback: process context, may sleep; calls for one passive endpoint may run concurrently
  * @priv: the consumer's

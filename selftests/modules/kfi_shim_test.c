@@ -935,7 +935,7 @@ static void test_resolve_arguments(void)
 	REFUSED(tos, 256, EINVAL);
 	REFUSED(tos, -2, EINVAL);
 	REFUSED(timeout_ms, 0x80000000, EINVAL);
-	REFUSED(flags, 1, EOPNOTSUPP);
+	REFUSED(flags, KFI_OWN_PORT << 1, EOPNOTSUPP);
 	REFUSED(provider, "none", ENODEV);
 	to.sin_port = 0;
 	EXPECT(PTR_ERR(kfi_resolve(&where)) == -EINVAL);
@@ -1264,12 +1264,13 @@ static void test_pep(void)
 {
 	int refs = module_refcount(THIS_MODULE);
 	struct sockaddr other = { .sa_family = AF_UNIX };
+	struct sockaddr_in here = { .sin_family = AF_INET, .sin_port = htons(1), .sin_addr.s_addr = htonl(0xc0000201) };
 	struct kfi_pep_attr attr, good;
 	struct kfi_pep *pep;
 
 	resolve_begin();
 	good = (struct kfi_pep_attr) {
-		.net = &init_net, .addr = (struct sockaddr *)&to, .event = no_pep_event, .priv = &attr,
+		.net = &init_net, .addr = (struct sockaddr *)&here, .event = no_pep_event, .priv = &attr,
 	};
 	answers(LATER, 0, LATER, 0);
 	EXPECT(PTR_ERR(__kfi_pep_open(NULL, NULL)) == -EINVAL);
@@ -1284,7 +1285,7 @@ static void test_pep(void)
 	PEP_REFUSED(event, NULL, EINVAL);
 	PEP_REFUSED(backlog, -1, EINVAL);
 	PEP_REFUSED(addr, &other, EAFNOSUPPORT);
-	PEP_REFUSED(flags, 1, EOPNOTSUPP);
+	PEP_REFUSED(flags, KFI_OWN_PORT << 1, EOPNOTSUPP);
 	PEP_REFUSED(provider, "none", ENODEV);
 	EXPECT(high.asked == 0 && low.asked == 0);
 	pep = kfi_pep_open(&good);
@@ -1300,6 +1301,24 @@ static void test_pep(void)
 	EXPECT(low.asked == 0);
 	answers(AT_ONCE, -ENODEV, AT_ONCE, -ENODEV);
 	EXPECT(PTR_ERR(kfi_pep_open(&good)) == -ENODEV);
+
+	/* Every provider has the wildcard address. */
+	here.sin_addr.s_addr = htonl(INADDR_ANY);
+	EXPECT(PTR_ERR(kfi_pep_open(&good)) == -ENODEV);
+	answers(LATER, 0, LATER, 0);
+	pep = kfi_pep_open(&good);
+	EXPECT(!IS_ERR(pep) && pep->priv == &attr);
+	EXPECT(high.asked == 1 && low.asked == 1);
+	EXPECT(module_refcount(THIS_MODULE) == refs + 2);
+	kfi_pep_close(pep);
+	EXPECT(module_refcount(THIS_MODULE) == refs);
+	answers(LATER, 0, AT_ONCE, -ENODEV);
+	pep = kfi_pep_open(&good);
+	EXPECT(!IS_ERR(pep) && module_refcount(THIS_MODULE) == refs + 1);
+	kfi_pep_close(pep);
+	answers(LATER, 0, AT_ONCE, -EADDRINUSE);
+	EXPECT(PTR_ERR(kfi_pep_open(&good)) == -EADDRINUSE);
+	EXPECT(module_refcount(THIS_MODULE) == refs);
 	kfi_pep_close(NULL);
 	resolve_end();
 	EXPECT(module_refcount(THIS_MODULE) == refs);

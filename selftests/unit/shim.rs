@@ -8,6 +8,8 @@
 mod check;
 #[path = "../../shim/registry/order.rs"]
 mod order;
+#[path = "../../shim/policy.rs"]
+mod policy;
 #[path = "../../shim/strerror.rs"]
 mod strerror;
 
@@ -15,5 +17,7 @@ mod strerror;
 mod test_check;
 #[path = "shim/order.rs"]
 mod test_order;
+#[path = "shim/policy.rs"]
+mod test_policy;
 #[path = "shim/strerror.rs"]
 mod test_strerror;

@@ -6,6 +6,7 @@ use super::errno;
 use crate::bindings;
 use core::{
     mem::size_of,
+    net::IpAddr,
     ops::Deref,
     ptr::NonNull, //
 };
@@ -197,6 +198,21 @@ impl Addr {
         match self.rest.get(4..20) {
             Some(ip) => ip.strip_prefix(&MAPPED).unwrap_or(ip),
             None => &[],
+        }
+    }
+
+    /// The address without its port.
+    pub(crate) fn to_ip(self) -> IpAddr {
+        let ip = self
+            .rest
+            .get(4..20)
+            .and_then(|ip| <[u8; 16]>::try_from(ip).ok());
+        match ip {
+            Some(ip) if self.is_v6() => IpAddr::from(ip),
+            _ => {
+                let [a, b, c, d, ..] = self.rest;
+                IpAddr::from([a, b, c, d])
+            }
         }
     }
 

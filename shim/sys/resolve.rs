@@ -9,6 +9,7 @@ use super::{
     from_provider,
     info::Info,
     own::Own,
+    policy,
     provider::Provider,
     Consumer, //
 };
@@ -22,6 +23,7 @@ use crate::{
         Kind,
         TOTAL, //
     },
+    policy::Verdict,
     resolve::{
         self,
         Machine, //
@@ -128,6 +130,12 @@ impl<'a> ResolveAttr<'a> {
         })
     }
 
+    /// What the administrator says about the peer's address. Sleeps.
+    pub(crate) fn verdict(&self, consumer: Consumer) -> Verdict {
+        // SAFETY: The address was checked and copied by `new`.
+        unsafe { policy::verdict(ptr::from_ref(&self.dst).cast(), consumer) }
+    }
+
     /// The only provider to use.
     pub(crate) fn provider(&self) -> Option<&CStr> {
         let name = NonNull::new(self.attr.provider.cast_mut())?;
@@ -177,6 +185,7 @@ pub(crate) struct Resolution {
     net: Net,
     timeout_ms: u32,
     tos: c_int,
+    flags: u32,
     callback: Callback,
     consumer: Consumer,
     #[pin]
@@ -198,7 +207,11 @@ static OPS: bindings::kfi_info_ops = bindings::kfi_info_ops {
 
 impl Resolution {
     /// Makes a resolution that nobody is asked for yet.
-    pub(crate) fn new(attr: &ResolveAttr<'_>, consumer: Consumer) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        attr: &ResolveAttr<'_>,
+        verdict: Verdict,
+        consumer: Consumer,
+    ) -> Result<Arc<Self>> {
         // SAFETY: All zero is valid for it.
         let mut info: bindings::kfi_info = unsafe { MaybeUninit::zeroed().assume_init() };
         info.ops = &OPS;
@@ -213,9 +226,10 @@ impl Resolution {
                 net: unsafe { Net::get(attr.net) },
                 timeout_ms: attr.attr.timeout_ms,
                 tos: attr.attr.tos,
+                flags: attr.attr.flags,
                 callback: attr.callback,
                 consumer,
-                machine <- Machine::new(attr.provider().is_some()),
+                machine <- Machine::new(attr.provider().is_some(), verdict),
             }),
             GFP_KERNEL,
         )?;
@@ -259,7 +273,7 @@ impl Resolution {
             dst: ptr::from_ref(&self.dst).cast(),
             timeout_ms: self.timeout_ms,
             tos: self.tos,
-            flags: 0,
+            flags: self.flags,
             provider: ptr::null(),
             done: Some(answered),
             priv_: ptr::from_ref(self).cast_mut().cast(),

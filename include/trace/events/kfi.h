@@ -95,6 +95,22 @@ TRACE_EVENT(kfi_provider_asked,
 		      __get_sockaddr(addr), __entry->status)
 );
 
+/* The administrator has a rule for the address: what it says. */
+TRACE_EVENT(kfi_policy,
+	    TP_PROTO(const char *consumer, const struct sockaddr *addr, const char *verdict),
+	    TP_ARGS(consumer, addr, verdict),
+	    TP_STRUCT__entry(__string(consumer, consumer)
+			     __sockaddr(addr, kfi_trace_addr_len(addr))
+			     __string(verdict, verdict)
+	    ),
+	    TP_fast_assign(__assign_str(consumer);
+			   __assign_sockaddr(addr, addr, kfi_trace_addr_len(addr));
+			   __assign_str(verdict);
+	    ),
+	    TP_printk("consumer=%s addr=%pISpc verdict=%s", __get_str(consumer), __get_sockaddr(addr),
+		      __get_str(verdict))
+);
+
 /* The outcome of kfi_resolve(), as the consumer is told it. */
 TRACE_EVENT(kfi_info_resolved,
 	    TP_PROTO(const struct kfi_info *info, const char *consumer, const struct sockaddr *addr, int status),

@@ -107,10 +107,12 @@ fn resolve_numbers() {
         .check(),
         INVALID
     );
-    for bit in 0..32 {
-        let flags = 1 << bit;
+    for bit in 1..32 {
+        let flags = check::OWN_PORT | 1 << bit;
         assert_eq!(Resolve { flags, ..resolve() }.check(), UNSUPPORTED);
     }
+    let flags = check::OWN_PORT;
+    assert_eq!(Resolve { flags, ..resolve() }.check(), Ok(()));
 }
 
 #[test]
@@ -135,7 +137,8 @@ fn listener() {
     assert_eq!(check::pep(0, 0), Ok(()));
     assert_eq!(check::pep(0, i32::MAX), Ok(()));
     assert_eq!(check::pep(0, -1), INVALID);
-    assert_eq!(check::pep(1, 0), UNSUPPORTED);
+    assert_eq!(check::pep(check::OWN_PORT, 0), Ok(()));
+    assert_eq!(check::pep(check::OWN_PORT << 1, 0), UNSUPPORTED);
 }
 
 #[test]
