@@ -113,6 +113,7 @@ pub use self::{
     pages::Pages,
     pep::{
         Listener,
+        PassiveAttr,
         PassiveEndpoint,
         PassiveEvent, //
     },

@@ -41,6 +41,8 @@ pub struct ResolveAttr<'a> {
     pub dst: SocketAddr,
     /// For each step of the resolution; 0 is the default.
     pub timeout_ms: u32,
+    /// The port is one of the network, and not a service number; see `KFI_OWN_PORT`.
+    pub own_port: bool,
     /// The only provider to use; without it the host's policy decides.
     pub provider: Option<&'a CStr>,
 }
@@ -52,6 +54,7 @@ impl ResolveAttr<'_> {
             src: None,
             dst,
             timeout_ms: 0,
+            own_port: false,
             provider: None,
         }
     }
@@ -138,14 +141,19 @@ impl ResolveAttr<'_> {
         let dst = addr::to_storage(&self.dst);
         let name = <crate::LocalModule as kernel::ModuleMetadata>::NAME;
         let raw = bindings::kfi_resolve_attr {
-            net: &raw mut bindings::init_net,
+            // SAFETY: The namespace of the calling task, which stays as long as the call.
+            net: unsafe { bindings::kfi_current_net() },
             src: src
                 .as_ref()
                 .map_or(core::ptr::null(), |src| core::ptr::from_ref(src).cast()),
             dst: (&raw const dst).cast(),
             timeout_ms: self.timeout_ms,
             tos: -1,
-            flags: 0,
+            flags: if self.own_port {
+                bindings::KFI_OWN_PORT
+            } else {
+                0
+            },
             provider: self.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
             done,
             priv_,
@@ -166,7 +174,7 @@ impl Info {
         Ok(Self(Later::new(handle, || Ok(RawInfo(Some(info))))?, info))
     }
 
-    /// Finds the device and the path to an address. Sleeps, for no longer than the resolution's own time limits.
+    /// Finds the device and the path to an address, in the calling task's network namespace. Sleeps, for no longer than the resolution's own time limits.
     pub fn resolve(handle: &Handle, attr: &ResolveAttr<'_>) -> Result<Self> {
         let waiter = Arc::new(
             Waiter {

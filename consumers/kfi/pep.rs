@@ -62,19 +62,38 @@ impl<L: Listener> Drop for Open<L> {
     }
 }
 
+/// What [`PassiveEndpoint::open`] is asked for.
+#[derive(Clone, Copy)]
+pub struct PassiveAttr<'a> {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Requests that may wait.
+    pub backlog: u16,
+    /// The port is one of the network, and not a service number; see `KFI_OWN_PORT`.
+    pub own_port: bool,
+    /// The only provider to use; without it the host's policy decides.
+    pub provider: Option<&'a CStr>,
+}
+
+impl PassiveAttr<'_> {
+    /// Everything but the address is left to the host.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            backlog: 128,
+            own_port: false,
+            provider: None,
+        }
+    }
+}
+
 /// It listens. Its drop closes it, in a work item.
 pub struct PassiveEndpoint<L: Listener>(Later<Open<L>>);
 
 impl<L: Listener> PassiveEndpoint<L> {
-    /// Listens for connections. Requests may arrive before this returns. Sleeps.
-    pub fn open(
-        handle: &Handle,
-        address: &SocketAddr,
-        backlog: u16,
-        provider: Option<&CStr>,
-        listener: L,
-    ) -> Result<Self> {
-        let storage = addr::to_storage(address);
+    /// Listens for connections, in the calling task's network namespace. Requests may arrive before this returns. Sleeps.
+    pub fn open(handle: &Handle, asked: &PassiveAttr<'_>, listener: L) -> Result<Self> {
+        let storage = addr::to_storage(&asked.address);
         let open = Later::new(handle, || {
             let shared = KBox::new(
                 Shared {
@@ -84,12 +103,17 @@ impl<L: Listener> PassiveEndpoint<L> {
                 GFP_KERNEL,
             )?;
             let attr = bindings::kfi_pep_attr {
-                net: &raw mut bindings::init_net,
+                // SAFETY: The namespace of the calling task, which stays as long as the call.
+                net: unsafe { bindings::kfi_current_net() },
                 addr: (&raw const storage).cast(),
-                backlog: c_int::from(backlog),
+                backlog: c_int::from(asked.backlog),
                 afonly: false,
-                flags: 0,
-                provider: provider.map_or(core::ptr::null(), CStr::as_char_ptr),
+                flags: if asked.own_port {
+                    bindings::KFI_OWN_PORT
+                } else {
+                    0
+                },
+                provider: asked.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
                 event: Some(event::<L>),
                 priv_: core::ptr::from_ref(&*shared).cast_mut().cast(),
             };

@@ -3,6 +3,7 @@
 #include <linux/tcp.h>
 #include <net/sock.h>
 #include <kfi/kfi.h>
+#include "net.h"
 #ifdef CONFIG_INFINIBAND_ADDR_TRANS
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>

@@ -95,6 +95,8 @@ impl configfs::GroupOperations for Root {
                 run: 14,
                 result: 15,
                 abort: 16,
+                own_port: 17,
+                libfabric: 18,
             ],
         };
         Ok(configfs::Group::new(
@@ -349,6 +351,9 @@ parameter!(10, verify, params => u8::from(params.verify), page => flag(page)?);
 parameter!(11, latency, params => u8::from(params.latency), page => flag(page)?);
 parameter!(12, conns, params => params.conns, page => number(page)?);
 parameter!(13, cycles, params => params.cycles, page => number(page)?);
+
+parameter!(17, own_port, params => u8::from(params.own_port), page => flag(page)?);
+parameter!(18, libfabric, params => u8::from(params.libfabric), page => flag(page)?);
 
 /// `run`: 1 starts a server or runs a client until its end, 0 ends it.
 #[vtable]

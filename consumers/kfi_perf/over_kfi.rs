@@ -39,6 +39,7 @@ use crate::kfi::{
     Mr,
     Op,
     Pages,
+    PassiveAttr,
     PassiveEndpoint,
     PassiveEvent,
     Request,
@@ -228,6 +229,7 @@ impl Transport for Kfi {
     fn open(handle: &Handle, params: &Params, flow: &Arc<Flow<Self>>) -> Result<Conn> {
         let attr = ResolveAttr {
             src: params.src,
+            own_port: params.own_port || params.libfabric,
             provider: params.provider(),
             ..ResolveAttr::new(params.addr.ok_or(EINVAL)?)
         };
@@ -243,8 +245,13 @@ impl Transport for Kfi {
     }
 
     fn listen(handle: &Handle, params: &Params, server: Arc<Server<Self>>) -> Result<Listening> {
-        let addr = params.addr.ok_or(EINVAL)?;
-        let pep = PassiveEndpoint::open(handle, &addr, 1024, params.provider(), Listens(server))?;
+        let attr = PassiveAttr {
+            backlog: 1024,
+            own_port: params.own_port || params.libfabric,
+            provider: params.provider(),
+            ..PassiveAttr::new(params.addr.ok_or(EINVAL)?)
+        };
+        let pep = PassiveEndpoint::open(handle, &attr, Listens(server))?;
         Ok(Listening(Some(pep)))
     }
 

@@ -107,6 +107,10 @@ pub struct Params {
     pub conns: u32,
     /// How often all of that.
     pub cycles: u32,
+    /// Over TCP the port of `addr` is one of the network.
+    pub own_port: bool,
+    /// The other side is fi_pingpong of libfabric.
+    pub libfabric: bool,
 }
 
 /// Largest [`Params::size`].
@@ -133,6 +137,8 @@ impl Default for Params {
             latency: false,
             conns: 1,
             cycles: 1,
+            own_port: false,
+            libfabric: false,
         }
     }
 }
@@ -171,6 +177,10 @@ impl Params {
 
     /// What a server does for a client that has sent `hello`. It may be padded.
     pub fn for_client(&self, hello: &[u8]) -> Result<Params> {
+        if self.libfabric {
+            // It sends none: both sides are told on the command line.
+            return Ok(self.clone());
+        }
         let (head, rest) = hello.split_first_chunk::<8>().ok_or(EINVAL)?;
         let (size, rest) = rest.split_first_chunk::<4>().ok_or(EINVAL)?;
         let (depth, _) = rest.split_first_chunk::<4>().ok_or(EINVAL)?;
@@ -195,7 +205,8 @@ impl Params {
             && (1..=CONNS_MAX).contains(&self.conns)
             && self.iterations > 0
             && self.cycles > 0
-            && (!self.verify || self.size >= super::verify::SIZE_MIN)
+            && (!self.verify || self.libfabric || self.size >= super::verify::SIZE_MIN)
+            && (!self.libfabric || (self.what == Loop::PingPong && self.depth == 1))
             && u64::from(self.size).saturating_mul(u64::from(self.depth)) <= 1 << 28;
         if ok {
             Ok(())

@@ -77,7 +77,10 @@ impl<X: Transport> Session<X> {
         let session = Self::new(conn, flow);
         let (flow, conn) = (session.flow(), &session.conn);
         flow.prepare(conn)?;
-        X::connect(conn, &params.to_hello()).inspect_err(|e| flow.ended(*e))?;
+        let hello = params.to_hello();
+        // fi_pingpong has no use for one.
+        let hello = if params.libfabric { &[] } else { &hello[..] };
+        X::connect(conn, hello).inspect_err(|e| flow.ended(*e))?;
         flow.wait_connected()?;
         flow.greet(conn)?;
         flow.wait_greeted(conn)?;

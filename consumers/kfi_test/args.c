@@ -45,7 +45,7 @@ static int resolve_flags(void)
 	struct completion done;
 	struct kfi_resolve_attr attr = resolve_attr(&done);
 
-	attr.flags = 1;
+	attr.flags = ~KFI_OWN_PORT;
 	return kfi_expect(resolve_errno(&attr), -EOPNOTSUPP) ? 0 : -EBADMSG;
 }
 
@@ -180,7 +180,7 @@ static int listen_arguments(void)
 	struct kfi_pep_attr attr = pep_attr();
 	bool ok;
 
-	attr.flags = 1;
+	attr.flags = ~KFI_OWN_PORT;
 	ok = kfi_expect(listen_errno(&attr), -EOPNOTSUPP);
 	attr = pep_attr();
 	attr.addr = NULL;

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    libfabric,
     Flow,
     Use,
     GREETING,
@@ -117,8 +118,13 @@ impl<X: Transport> Flow<X> {
         }
         if self.params.verify {
             X::slot(&mut req).seq = seq;
+            let fill = if self.params.libfabric {
+                libfabric::fill
+            } else {
+                verify::fill
+            };
             if self.params.what != Loop::Read
-                && X::bytes(&mut req, self.size(), |b| verify::fill(seq, b)).is_err()
+                && X::bytes(&mut req, self.size(), |bytes| fill(seq, bytes)).is_err()
             {
                 self.stats.mismatches.add(1);
             }
@@ -137,7 +143,7 @@ impl<X: Transport> Flow<X> {
 
     /// An iteration of the client is over.
     #[inline]
-    fn iteration(&self, since: i64) {
+    pub(super) fn iteration(&self, since: i64) {
         if let Some(histogram) = &self.histogram {
             histogram.add(u64::try_from(self.now().wrapping_sub(since)).unwrap_or(0));
         }
@@ -145,7 +151,9 @@ impl<X: Transport> Flow<X> {
         self.stats.bytes.add(self.params.size.into());
         if self.finished.add(1).wrapping_add(1) == self.params.iterations {
             self.stopping.store(true, Relaxed);
-            self.finish();
+            if !self.params.libfabric {
+                self.finish();
+            }
         }
     }
 
@@ -175,6 +183,10 @@ impl<X: Transport> Flow<X> {
                     self.next(post, req);
                 }
             },
+            Use::Control if self.params.libfabric => {
+                self.park(req);
+                self.last_word();
+            }
             Use::Control => {
                 self.park(req);
                 self.acknowledge(post);
@@ -215,6 +227,9 @@ impl<X: Transport> Flow<X> {
 
     #[inline]
     fn received(&self, mut req: X::Req, post: &X::Post, len: usize) {
+        if self.params.libfabric {
+            return self.libfabric_message(req, post, len);
+        }
         if self.greetings.get() == 0 {
             return self.greeting(req, post);
         }
@@ -311,7 +326,7 @@ impl<X: Transport> Flow<X> {
 
     /// Sends the server's greeting, at the second of the two calls.
     pub(super) fn answer(&self, post: &X::Post) {
-        if self.ready.fetch_add(1, Full) != 1 {
+        if self.params.libfabric || self.ready.fetch_add(1, Full) != 1 {
             return;
         }
         let Some(mut req) = self.control() else {
