@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every memory allocation of a connect, a transfer and a close fails in turn: an error comes back, nothing leaks, and the next
 # attempt works.
-# kfi-test: kernels=uml-debug limit=100 long=300 order=46
+# kfi-test: kernels=uml-debug limit=100 long=300 order=46 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf "$(driver_module)"
@@ -19,7 +19,7 @@ injection()
 	echo 0 > /sys/kernel/debug/fail_page_alloc/min-order
 	for f in /sys/kernel/debug/fail*/verbose; do echo 0 > "$f"; done
 }
-setup() { injection && ports_up && modprobe kfi_perf && modprobe kfi_verbs && perf_serve kfi && perf_run kfi iterations=3; }
+setup() { injection && ports_up && modprobe kfi_perf && provider_up && perf_serve kfi && perf_run kfi iterations=3; }
 
 # nth N: the Nth allocation of the task that runs the client fails. Succeeds until there is no Nth one.
 nth()
@@ -73,6 +73,8 @@ chance()
 	perf_run kfi iterations=3
 }
 
+PROVIDER=kfi_verbs
+[ "$KFI_DEVICE" != tcp ] || PROVIDER=kfi
 ktap_print_header
 ktap_set_plan 6
 ktap_here "server on $KFI_DEVICE" setup || ktap_finished
@@ -80,7 +82,7 @@ for what in pingpong read; do
 	ktap_here "$what: each allocation of the client in turn" each $what
 	ktap_diag "$(cat /tmp/each.$what 2>/dev/null)"
 done
-for module in kfi_verbs kfi_perf; do
+for module in "$PROVIDER" kfi_perf; do
 	ktap_here "allocations below $module by chance, $ROUNDS rounds" chance $module
 	ktap_diag "$(cat /tmp/chance.$module 2>/dev/null)"
 done

@@ -2,13 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every loop of kfi_perf, over kfi and over raw verbs, with its data verified: messages, RMA reads and writes, all ways of
 # polling, sizes around the borders of pages and packets.
-# kfi-test: limit=90 order=5
+# kfi-test: limit=90 order=5 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf "$(driver_module)"
 few=$((KFI_SCALE > 1 ? 30 : 300))
 
-setup() { ports_up && modprobe kfi_perf && modprobe kfi_verbs && perf_serve kfi && perf_serve verbs; }
+setup()
+{
+	local kind
+
+	ports_up && modprobe kfi_perf && provider_up || return
+	for kind in $(kinds); do perf_serve "$kind" || return; done
+}
 # checked KEY=VALUE...: a run whose data are right, whose operations all completed, once.
 checked()
 {
@@ -40,9 +46,9 @@ crossed()
 }
 
 ktap_print_header
-ktap_set_plan 22
+ktap_set_plan $(($(kinds | wc -w) * 5 + 12))
 ktap_here "servers on $KFI_DEVICE" setup || ktap_finished
-for kind in kfi verbs; do
+for kind in $(kinds); do
 	for what in pingpong rate read write; do
 		ktap_test "$kind $what, all sizes" sizes $what $kind
 	done

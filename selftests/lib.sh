@@ -97,8 +97,19 @@ unloaded()
 
 # --- RDMA ports ----------------------------------------------------------------------------------
 
-# driver_module: the module of the soft driver under test.
-driver_module() { [ "$KFI_DEVICE" = rxe ] && echo rdma_rxe || echo siw; }
+# driver_module: the module of the soft driver under test; with tcp there is none.
+driver_module()
+{
+	case $KFI_DEVICE in
+	rxe) echo rdma_rxe ;;
+	siw) echo siw ;;
+	tcp) echo kfi ;;
+	esac
+}
+# kinds: what kfi_perf can do on the device under test.
+kinds() { [ "$KFI_DEVICE" = tcp ] && echo kfi || echo kfi verbs; }
+# provider_up: what carries connections over the device under test. With tcp kfi has to find out that no device does.
+provider_up() { if [ "$KFI_DEVICE" = tcp ]; then modprobe kfi; else modprobe kfi_verbs; fi; }
 DEV0=${KFI_DEVICE:-none}0 DEV1=${KFI_DEVICE:-none}1
 
 # veth_up: two ends in one network namespace between which packets really travel; see "send-to-self" in testing.rst.
@@ -140,10 +151,11 @@ port_up() # NUMBER
 	rdma link add "$KFI_DEVICE$1" type "$KFI_DEVICE" netdev "v$1" && wait_until port_active "$KFI_DEVICE$1"
 }
 
-# ports_up: RDMA devices of the kind under test on both ends.
+# ports_up: RDMA devices of the kind under test on both ends; with tcp the ends alone.
 ports_up()
 {
-	modprobe "$(driver_module)" && veth_up && port_up 0 && port_up 1
+	modprobe "$(driver_module)" && veth_up || return
+	[ "$KFI_DEVICE" = tcp ] || { port_up 0 && port_up 1; }
 }
 
 ports_down()

@@ -26,6 +26,10 @@ SELFTESTS = os.path.dirname(HERE)
 SLACK = 3
 
 
+# What a test may ask for: RDMA devices, or also TCP, where there is no device.
+DEVICES = {"each": ["rxe", "siw"], "all": ["rxe", "siw", "tcp"], "none": []}
+
+
 class Job:
     """One script with one device in one kernel."""
 
@@ -71,7 +75,9 @@ def plan(args):
             limit = int(h.get("limit", 60)) * CONFIG[kernel]["scale"] * SLACK
             if os.environ.get("KFI_LONG"):
                 limit = int(h.get("long", h.get("limit", 60))) * CONFIG[kernel]["scale"] * SLACK
-            devices = ["none"] if h.get("devices", "each") == "none" or kernel == "host" else args.device
+            devices = [d for d in args.device if d in DEVICES[h.get("devices", "each")]]
+            if h.get("devices") == "none" or kernel == "host":
+                devices = ["none"]
             cases = [name]
             if ":" not in name and "cases" in h:
                 cases = [f"{name}:{c}" for c in h["cases"].split(",")]
@@ -262,14 +268,14 @@ def guest_env(args, kernel):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", default=["uml"], type=lambda s: s.split(","))
-    parser.add_argument("--device", default="both", choices=["rxe", "siw", "both"])
+    parser.add_argument("--device", default="all", choices=["rxe", "siw", "tcp", "both", "all"])
     parser.add_argument("--timeout", type=int)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--out-id", required=True)
     parser.add_argument("--list", action="store_true")
     parser.add_argument("tests", nargs="*")
     args = parser.parse_args()
-    args.device = ["rxe", "siw"] if args.device == "both" else [args.device]
+    args.device = {"all": DEVICES["all"], "both": DEVICES["each"]}.get(args.device, [args.device])
     for kernel in args.kernel:
         if kernel not in CONFIG:
             sys.exit(f"kfi: unknown kernel '{kernel}'; there are {', '.join(CONFIG)}")
