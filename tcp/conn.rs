@@ -195,6 +195,8 @@ pub(crate) struct Conn {
     pub(crate) engine: Mutex<Engine>,
     #[pin]
     control: Mutex<Control>,
+    /// Control calls that run; see [`control::Call`].
+    calls: Count,
     /// Callbacks of events that run.
     callbacks: Count,
     /// The task that runs one, or 0.
@@ -329,6 +331,7 @@ impl Conn {
                     },
                     "kfi::Conn::control"
                 ),
+                calls: Count::new(),
                 callbacks: Count::new(),
                 callback_task: Atomic::new(0),
                 event_work <- kernel::new_work!("kfi::Conn::event_work"),
@@ -445,7 +448,11 @@ impl Conn {
             control.local = addr;
         }
         if let Ok(addr) = socket.peer() {
-            control.peer = addr;
+            control.peer = match u16::try_from(control.service) {
+                // The consumer connects to a service, and not to the port behind which it is.
+                Ok(service) if service != 0 => addr.with_port(service),
+                _ => addr,
+            };
         }
     }
 

@@ -170,6 +170,8 @@ pub(crate) struct Receives {
     pub(super) current: RxOp,
     /// `current` is in use.
     pub(super) taken: bool,
+    /// Its memory is not what the consumer has said.
+    pub(super) at_fault: bool,
 }
 
 /// Takes exactly a connection message.
@@ -246,6 +248,7 @@ impl Engine {
             own,
             current,
             taken: false,
+            at_fault: false,
         });
     }
 
@@ -538,6 +541,8 @@ impl Engine {
         }
         let status = match fault {
             Fault::Reported => errno::eremoteio(),
+            Fault::Local => EFAULT,
+            Fault::TooLong => errno::emsgsize(),
             _ => errno::eproto(),
         };
         self.end(conn, status.to_errno());

@@ -186,4 +186,8 @@ pub(crate) enum Fault {
     Reported,
     /// The stream ended in the middle of something.
     Truncated,
+    /// Message longer than the receive that it fills.
+    TooLong,
+    /// Memory of this side's that its own consumer has named, and that is none. The peer has done nothing wrong.
+    Local,
 }

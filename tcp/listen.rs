@@ -261,6 +261,10 @@ pub(crate) struct PepAttr<'a> {
 impl Pep {
     /// Listens.
     pub(crate) fn open(head: PepHead, attr: &PepAttr<'_>) -> Result<Arc<Self>> {
+        if !attr.own_port && !attr.addr.is_wildcard() {
+            // The port that consumers share takes every address; this one has to be one of the host's.
+            Socket::<Port>::new(attr.net, &attr.addr)?.bind(&attr.addr.with_port(0))?;
+        }
         let pep = Arc::pin_init(
             pin_init!(Self {
                 head,

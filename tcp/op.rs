@@ -209,6 +209,21 @@ impl TxOp {
             status: 0,
         })
     }
+
+    /// Adds its memory from byte `skip` on to `to`. If there is none at that place, the operation is at fault.
+    pub(crate) fn pieces(
+        &mut self,
+        conn: &Conn,
+        skip: u64,
+        want: u64,
+        to: &mut Pieces,
+    ) -> Result<(), Fault> {
+        self.memory.pieces(conn, skip, want, to).map_err(|fault| {
+            pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
+            self.status = EFAULT.to_errno();
+            Fault::Local
+        })
+    }
 }
 
 /// A receive.

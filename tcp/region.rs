@@ -44,6 +44,15 @@ struct Mapping {
     len: u64,
 }
 
+/// Bits of an address within a region: more than the pages of any have.
+const WINDOW: u32 = 40;
+
+/// Where the addresses of a region begin. Those of different regions do not overlap, so that an address which goes with
+/// another key is found out.
+fn window(id: Id) -> u64 {
+    (id.index() as u64).wrapping_add(1) << WINDOW
+}
+
 /// A memory region.
 #[pin_data]
 #[repr(C)]
@@ -110,7 +119,7 @@ impl Region {
             return false;
         };
         match mapping.pieces.last_mut() {
-            None => mapping.base = piece.start_offset(page),
+            None => mapping.base = window(self.id) | piece.start_offset(page),
             Some(last) => {
                 if let Some(joined) = last.join(&piece) {
                     *last = joined;

@@ -82,8 +82,6 @@ struct Frame {
     target: Target,
     /// Bytes taken.
     done: u64,
-    /// Bytes that there is memory for.
-    room: u64,
     crc: u32,
 }
 
@@ -315,7 +313,7 @@ impl Reader<'_> {
             }
             Incoming::ReadResponse => {
                 let number = self.tx.reader()?;
-                return self.start(header, Target::Read(number), header.payload);
+                return self.start(header, Target::Read(number));
             }
             Incoming::Ack => {
                 self.tx.acknowledged()?;
@@ -382,8 +380,15 @@ impl Reader<'_> {
     /// There is a receive if one is needed: finds the memory for a message or write.
     fn deliver(&mut self, header: Header) -> Result<(), Fault> {
         if header.elements.get().is_empty() {
-            let room = self.receives.current.len.min(header.payload);
-            return self.start(header, Target::Receive, room);
+            if header.payload > self.receives.current.len {
+                let outcome = Outcome {
+                    status: errno::emsgsize().to_errno(),
+                    ..Outcome::default()
+                };
+                self.receives.complete(self.conn, self.ep, outcome);
+                return Err(Fault::TooLong);
+            }
+            return self.start(header, Target::Receive);
         }
         let memory = Scatter::new(
             self.conn,
@@ -393,15 +398,14 @@ impl Reader<'_> {
                 write: true,
             },
         )?;
-        self.start(header, Target::Regions(memory), header.payload)
+        self.start(header, Target::Regions(memory))
     }
 
-    fn start(&mut self, header: Header, target: Target, room: u64) -> Result<(), Fault> {
+    fn start(&mut self, header: Header, target: Target) -> Result<(), Fault> {
         let frame = Frame {
             header,
             target,
             done: 0,
-            room,
             crc: !0,
         };
         if header.payload == 0 {
@@ -419,44 +423,26 @@ impl Reader<'_> {
         };
         let missing = frame.header.payload.saturating_sub(frame.done);
         let want = missing.min(left as u64);
-        let step = if frame.done < frame.room {
-            let want = want.min(frame.room.saturating_sub(frame.done));
-            let mut pieces = Pieces::new();
-            match &frame.target {
-                Target::Receive => {
-                    self.receives
-                        .current
-                        .memory
-                        .pieces(self.conn, frame.done, want, &mut pieces)?
-                }
-                Target::Regions(memory) => memory.pieces(frame.done, want, &mut pieces),
-                Target::Read(number) => {
-                    self.tx
-                        .read_pieces(self.conn, *number, frame.done, want, &mut pieces)?
-                }
+        let mut pieces = Pieces::new();
+        match &frame.target {
+            Target::Receive => self
+                .receives
+                .pieces(self.conn, frame.done, want, &mut pieces)?,
+            Target::Regions(memory) => memory.pieces(frame.done, want, &mut pieces),
+            Target::Read(number) => {
+                self.tx
+                    .read_pieces(self.conn, *number, frame.done, want, &mut pieces)?
             }
-            if pieces.bytes() == 0 || !data.place(at, pieces.get()) {
-                return Err(Fault::Truncated);
+        }
+        if pieces.bytes() == 0 || !data.place(at, pieces.get()) {
+            return Err(Fault::Truncated);
+        }
+        if digest {
+            for piece in pieces.get() {
+                frame.crc = piece.crc32c(frame.crc);
             }
-            if digest {
-                for piece in pieces.get() {
-                    frame.crc = piece.crc32c(frame.crc);
-                }
-            }
-            pieces.bytes()
-        } else if digest {
-            // There is no memory for the rest, but it counts.
-            let mut buf = [0; 128];
-            let size = usize::try_from(want).unwrap_or(usize::MAX).min(buf.len());
-            let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
-            if !data.copy(at, bytes) {
-                return Err(Fault::Truncated);
-            }
-            frame.crc = crate::sys::memory::crc32c(frame.crc, bytes);
-            size as u64
-        } else {
-            want
-        };
+        }
+        let step = pieces.bytes();
         frame.done = frame.done.saturating_add(step);
         if frame.done == frame.header.payload {
             let state = core::mem::replace(&mut self.link.rx.state, State::Header);
@@ -523,18 +509,23 @@ impl Reader<'_> {
             outcome.flags |= COMP_INV;
             outcome.data = key;
         }
-        if frame.room < header.payload {
-            outcome = Outcome {
-                status: errno::emsgsize().to_errno(),
-                ..Outcome::default()
-            };
-        }
         self.receives.complete(self.conn, self.ep, outcome);
         Ok(())
     }
 }
 
 impl Receives {
+    /// Memory of the current receive. If there is none at that place, the receive is at fault.
+    fn pieces(&mut self, conn: &Conn, skip: u64, want: u64, to: &mut Pieces) -> Result<(), Fault> {
+        self.current
+            .memory
+            .pieces(conn, skip, want, to)
+            .map_err(|_| {
+                self.at_fault = true;
+                Fault::Local
+            })
+    }
+
     /// Tells the consumer of the current receive.
     fn complete(&mut self, conn: &Arc<Conn>, ep: &Endpoint, outcome: Outcome) {
         self.current.memory.clear();
@@ -560,7 +551,15 @@ impl Receives {
             ..Outcome::default()
         };
         if self.taken {
-            self.complete(conn, ep, canceled);
+            let outcome = Outcome {
+                status: if self.at_fault {
+                    EFAULT.to_errno()
+                } else {
+                    canceled.status
+                },
+                ..canceled
+            };
+            self.complete(conn, ep, outcome);
         }
         loop {
             let Some(own) = &mut self.own else {

@@ -260,7 +260,7 @@ impl Tx {
             Owner::Op(number) => {
                 let at = number.wrapping_sub(self.base);
                 if let Some(op) = self.ops.get(at) {
-                    op.memory.pieces(conn, skip, want, to)?;
+                    op.pieces(conn, skip, want, to)?;
                 }
             }
             Owner::Response => link.rx.response_pieces(skip, want, to),
@@ -315,7 +315,7 @@ impl Tx {
                 if let Err(fault) = result {
                     op.status = EFAULT.to_errno();
                     pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
-                    return Err(EFAULT.into());
+                    return Err(Fault::Local.into());
                 }
                 continue;
             };
@@ -336,7 +336,7 @@ impl Tx {
                 op.progress = Progress::Done;
                 self.started = self.started.saturating_add(1);
                 pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
-                return Err(EFAULT.into());
+                return Err(Fault::Local.into());
             }
             op.progress = Progress::Sending;
             op.acked = header.wants_ack();
@@ -449,7 +449,7 @@ impl Tx {
             match frame.owner {
                 Owner::Op(number) => {
                     if let Some(op) = ops.get(number.wrapping_sub(base)) {
-                        op.memory.pieces(conn, done, want, &mut pieces)?;
+                        op.pieces(conn, done, want, &mut pieces)?;
                     }
                 }
                 Owner::Response => link.rx.response_pieces(done, want, &mut pieces),
@@ -551,7 +551,7 @@ impl Tx {
         to: &mut Pieces,
     ) -> Result<(), Fault> {
         match self.ops.get(number.wrapping_sub(self.base)) {
-            Some(op) => op.memory.pieces(conn, skip, want, to),
+            Some(op) => op.pieces(conn, skip, want, to),
             None => Err(Fault::Response),
         }
     }
@@ -572,6 +572,8 @@ impl Tx {
             let counted = matches!(op.kind, Kind::Send | Kind::Write | Kind::Read);
             if counted && op.progress != Progress::Done && op.ordinal == report.ordinal {
                 op.status = match report.code {
+                    // Too long for the peer's receive.
+                    Code::Range if matches!(op.kind, Kind::Send) => errno::eremoteio().to_errno(),
                     Code::Key | Code::Range | Code::Access => EACCES.to_errno(),
                     Code::Digest => EIO.to_errno(),
                     _ => errno::eremoteio().to_errno(),

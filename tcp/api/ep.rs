@@ -12,22 +12,25 @@ use super::{
     rma, //
 };
 use crate::tcp::conn::{
-    control::ConnParam,
+    control::{
+        Call,
+        ConnParam, //
+    },
     Conn, //
 };
 use kernel::{
     ffi::c_int,
-    sync::Arc, //
+    prelude::*, //
 };
 
-/// A reference for the time of a call.
+/// The endpoint for the time of a control call, which its close waits for.
 ///
 /// # Safety
 ///
 /// `ep` is of this provider.
-unsafe fn hold(ep: *mut bindings::kfi_ep) -> Arc<Conn> {
+unsafe fn enter(ep: *mut bindings::kfi_ep) -> Result<Call> {
     // SAFETY: By the function's contract.
-    unsafe { object::borrow::<_, Conn>(ep) }.into()
+    Conn::enter(unsafe { object::borrow::<_, Conn>(ep) }.into())
 }
 
 /// Views the C parameters.
@@ -71,7 +74,7 @@ unsafe extern "C" fn connect(
     param: *const bindings::kfi_conn_param,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { hold(ep).connect(&conn_param(param)) })
+    object::into_ret(unsafe { enter(ep).and_then(|call| call.connect(&conn_param(param))) })
 }
 
 /// # Safety
@@ -82,7 +85,7 @@ unsafe extern "C" fn accept(
     param: *const bindings::kfi_conn_param,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { hold(ep).accept(&conn_param(param)) })
+    object::into_ret(unsafe { enter(ep).and_then(|call| call.accept(&conn_param(param))) })
 }
 
 /// # Safety
@@ -90,7 +93,7 @@ unsafe extern "C" fn accept(
 /// `ep` is of this provider.
 unsafe extern "C" fn shutdown(ep: *mut bindings::kfi_ep) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { hold(ep) }.shutdown())
+    object::into_ret(unsafe { enter(ep) }.and_then(|call| call.shutdown()))
 }
 
 /// # Safety
@@ -98,7 +101,7 @@ unsafe extern "C" fn shutdown(ep: *mut bindings::kfi_ep) -> c_int {
 /// `ep` is of this provider.
 unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { hold(ep) }.abort())
+    object::into_ret(unsafe { enter(ep) }.and_then(|call| call.abort()))
 }
 
 /// # Safety
@@ -106,7 +109,9 @@ unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
 /// `ep` is of this provider.
 unsafe extern "C" fn drain(ep: *mut bindings::kfi_ep, which: u32) {
     // SAFETY: By the function's contract.
-    unsafe { hold(ep) }.drain(which & bindings::KFI_TX != 0, which & bindings::KFI_RX != 0);
+    if let Ok(call) = unsafe { enter(ep) } {
+        call.drain(which & bindings::KFI_TX != 0, which & bindings::KFI_RX != 0);
+    }
 }
 
 /// # Safety
@@ -118,7 +123,7 @@ unsafe extern "C" fn addr(
     addr: *mut bindings::__kernel_sockaddr_storage,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    let found = unsafe { hold(ep) }.addr(peer);
+    let found = unsafe { enter(ep) }.and_then(|call| call.addr(peer));
     object::into_ret(found.map(|found| {
         // SAFETY: By the function's contract.
         unsafe { addr.write(found.to_storage()) };

@@ -49,6 +49,7 @@ use crate::{
         }, //
     },
 };
+use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::{
@@ -106,12 +107,40 @@ pub(crate) struct ConnParam<'a> {
     pub(crate) ord: u8,
 }
 
+/// A control call that runs: closing waits for it.
+pub(crate) struct Call(Arc<Conn>);
+
+impl Deref for Call {
+    type Target = Arc<Conn>;
+
+    fn deref(&self) -> &Arc<Conn> {
+        &self.0
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.calls.dec();
+    }
+}
+
 /// Until the TCP connection is made and the peer has answered.
 const CONNECT_MS: u32 = 30_000;
 /// Until a peer that has connected has sent its request.
 const REQUEST_MS: u32 = 10_000;
 
 impl Conn {
+    /// Begins a control call; `ESHUTDOWN` once closing has begun.
+    pub(crate) fn enter(self: Arc<Self>) -> Result<Call> {
+        self.calls.inc();
+        let call = Call(self);
+        // Whoever closes sets this under the same lock before looking at the number of calls.
+        if call.control.lock().closed {
+            return Err(errno::eshutdown());
+        }
+        Ok(call)
+    }
+
     /// A connection that a peer has made, whose request has not come.
     pub(crate) fn incoming(port: &Arc<Port>, socket: Socket<Conn>) -> Result<Arc<Self>> {
         socket.limit_silence(params::timeout());
@@ -179,7 +208,10 @@ impl Conn {
                 return Err(Reason::BUSY);
             }
             control.pep = Some(pep);
+            control.local = local;
         }
+        // The consumer's from here on, whatever becomes of the listener.
+        port.forget(self);
         self.note_request();
         Ok(())
     }

@@ -70,6 +70,7 @@ impl Conn {
             }
         }
         self.enter_error();
+        self.calls.wait_all();
         workq::cancel::<Conn, 3>(self);
         {
             let mut control = self.control.lock();

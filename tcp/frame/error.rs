@@ -74,9 +74,10 @@ impl From<Fault> for Code {
     fn from(fault: Fault) -> Code {
         match fault {
             Fault::Key => Code::Key,
-            Fault::Range => Code::Range,
+            Fault::Range | Fault::TooLong => Code::Range,
             Fault::Access => Code::Access,
             Fault::Digest => Code::Digest,
+            Fault::Local => Code::Local,
             _ => Code::Protocol,
         }
     }
