@@ -199,8 +199,8 @@ impl Conn {
         let pep = self.control.lock().pep.clone();
         let delivered = pep.is_some_and(|pep| api::deliver_request(&pep, self));
         if !delivered {
-            // Nobody listens any more.
-            self.clone().release();
+            // Nobody listens any more. Not here: the end of the connection waits for this work item.
+            self.abandon();
         }
     }
 }
