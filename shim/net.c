@@ -42,7 +42,7 @@ void rust_helper_kfi_sock_prepare(struct socket *sock)
  */
 void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds)
 {
-	int rto_max = clamp(seconds, 15U, 1800U) * (MSEC_PER_SEC / 15);
+	int rto_max = clamp(seconds, 15U, 1800U) * MSEC_PER_SEC / 15;
 	struct sock *sk = sock->sk;
 
 	tcp_sock_set_keepidle(sk, clamp(seconds / 2, 1U, (u32)MAX_TCP_KEEPIDLE));
@@ -127,7 +127,10 @@ int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t ac
 	int ret;
 
 	lock_sock(sk);
-	ret = sock->ops->read_sock(sk, &desc, actor);
+	/* TLS stops at each record that is not data; it is an error of its own only without data before it. */
+	do {
+		ret = sock->ops->read_sock(sk, &desc, actor);
+	} while (ret > 0 && desc.count && inet_csk_has_ulp(sk));
 	release_sock(sk);
 	return ret;
 }
