@@ -54,6 +54,8 @@ mod post;
 mod rma;
 #[path = "kfi/srx.rs"]
 mod srx;
+#[path = "kfi/tls.rs"]
+mod tls;
 
 pub use self::{
     buffer::{
@@ -123,6 +125,7 @@ pub use self::{
     },
     rma::Rma,
     srx::Srx,
+    tls::Tls,
 };
 
 /// The status of an operation that was flushed: never executed, or with an unknown outcome.

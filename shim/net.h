@@ -6,6 +6,7 @@
 #include <linux/net.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
+#include <kfi/kfi.h>
 #include <net/sock.h>
 
 /* The callbacks of a socket. */
@@ -29,6 +30,16 @@ int rust_helper_kfi_sock_error(struct socket *sock);
 bool rust_helper_kfi_sock_peer_ended(struct socket *sock);
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor);
 void rust_helper_kfi_sock_abort_on_close(struct socket *sock);
+void rust_helper_kfi_sock_release(struct socket *sock);
+
+int rust_helper_kfi_tls_file(struct socket *sock);
+int rust_helper_kfi_tls_peek(struct socket *sock);
+int rust_helper_kfi_tls_start(struct socket *sock, bool server, const struct kfi_tls *tls, u32 timeout_ms,
+			      void (*done)(void *data, int status, s32 peer), void *data);
+bool rust_helper_kfi_tls_cancel(struct socket *sock);
+void rust_helper_kfi_tls_watch(struct socket *sock, const struct kfi_sock_calls *saved);
+int rust_helper_kfi_tls_control(struct socket *sock);
+void rust_helper_kfi_tls_close(struct socket *sock);
 
 unsigned int rust_helper_kfi_noio_save(void);
 void rust_helper_kfi_noio_restore(unsigned int flags);

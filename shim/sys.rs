@@ -31,6 +31,7 @@ pub(crate) mod ring;
 pub(crate) mod rma;
 pub(crate) mod socket;
 pub(crate) mod srx;
+pub(crate) mod tls;
 pub(crate) mod workq;
 
 use crate::{

@@ -65,10 +65,15 @@ use crate::sys::{
         Socket,
         Watcher, //
     },
+    tls::{
+        Secured,
+        Tls, //
+    },
     workq, //
 };
 use events::Notices;
 use kernel::{
+    error::to_result,
     new_mutex,
     prelude::*,
     sync::{
@@ -197,6 +202,10 @@ pub(crate) struct Conn {
     control: Mutex<Control>,
     /// Control calls that run; see [`control::Call`].
     calls: Count,
+    /// Outcome of the TLS handshake, or [`PENDING`].
+    tls_status: Atomic<i32>,
+    /// Handshakes whose end we have not heard of.
+    handshakes: Count,
     /// Callbacks of events that run.
     callbacks: Count,
     /// The task that runs one, or 0.
@@ -222,6 +231,8 @@ pub(crate) struct Control {
     pub(crate) port: Option<Arc<Port>>,
     /// Who is asked about it.
     pub(crate) pep: Option<Arc<Pep>>,
+    /// Active side: TLS is asked for. Passive side: the peer has started with it.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Our address, as far as it is known.
     pub(crate) local: Addr,
     /// The peer's.
@@ -231,6 +242,9 @@ pub(crate) struct Control {
     /// Room was taken in the queues.
     reserved: Option<(u32, u32)>,
 }
+
+/// The TLS handshake has no outcome.
+const PENDING: i32 = 1;
 
 /// The work item is neither queued nor running.
 const IDLE: i32 = 0;
@@ -290,6 +304,14 @@ impl Watcher for Conn {
     }
 }
 
+impl Secured for Conn {
+    fn secured(this: ArcBorrow<'_, Self>, status: i32) {
+        this.tls_status.store(status.min(0), Release);
+        Arc::from(this).wake();
+        this.handshakes.dec();
+    }
+}
+
 static NEXT_ID: Atomic<u64> = Atomic::new(1);
 
 impl Conn {
@@ -324,6 +346,7 @@ impl Conn {
                         notices: Notices::new(),
                         port: None,
                         pep: None,
+                        tls: None,
                         local: Addr::none(),
                         peer: Addr::none(),
                         service: 0,
@@ -332,6 +355,8 @@ impl Conn {
                     "kfi::Conn::control"
                 ),
                 calls: Count::new(),
+                tls_status: Atomic::new(PENDING),
+                handshakes: Count::new(),
                 callbacks: Count::new(),
                 callback_task: Atomic::new(0),
                 event_work <- kernel::new_work!("kfi::Conn::event_work"),
@@ -453,6 +478,37 @@ impl Conn {
                 Ok(service) if service != 0 => addr.with_port(service),
                 _ => addr,
             };
+        }
+    }
+
+    /// The keys for TLS, if there is to be any.
+    pub(crate) fn tls(&self) -> Option<Arc<Tls>> {
+        self.control.lock().tls.clone()
+    }
+
+    /// Passive side: the peer has started with TLS. Takes the keys of the port; [`EPROTO`](errno::eproto) without.
+    pub(crate) fn use_tls(&self) -> Result {
+        let port = self.control.lock().port.clone();
+        let tls = port.and_then(|port| port.tls()).ok_or_else(errno::eproto)?;
+        self.control.lock().tls = Some(tls);
+        Ok(())
+    }
+
+    /// A handshake is about to begin.
+    pub(crate) fn handshake_begins(&self) {
+        self.handshakes.inc();
+    }
+
+    /// It was not begun, or given up.
+    pub(crate) fn handshake_canceled(&self) {
+        self.handshakes.dec();
+    }
+
+    /// How the handshake has ended.
+    pub(crate) fn handshake_result(&self) -> Option<Result> {
+        match self.tls_status.load(Acquire) {
+            PENDING => None,
+            status => Some(to_result(status)),
         }
     }
 

@@ -10,7 +10,11 @@
 
 use super::{
     conn::{
-        control::ConnParam,
+        control::{
+            ConnParam,
+            CONNECT_MS,
+            REQUEST_MS, //
+        },
         Conn, //
     },
     op::{
@@ -65,7 +69,8 @@ use crate::sys::{
         Received,
         Sink,
         Socket, //
-    }, //
+    },
+    tls, //
 };
 use kernel::{
     prelude::*,
@@ -134,6 +139,8 @@ impl Offer {
 enum Stage {
     /// No socket yet.
     Unbound,
+    /// The TLS handshake of a connection that goes on with this stage.
+    Securing(KBox<Stage>),
     /// TCP connects.
     Connecting(Offer),
     /// The request is sent, the answer has not come.
@@ -277,6 +284,7 @@ impl Engine {
                 self.flush(conn, true, true);
                 Ok(())
             }
+            Stage::Securing(_) => self.secured(conn),
             Stage::Connecting(_) | Stage::Greeting(..) => self.greet(conn),
             Stage::Expecting(_) => self.expect(conn),
             Stage::Open(_) => Ok(()),
@@ -290,15 +298,59 @@ impl Engine {
         }
     }
 
+    /// Hands the socket to the agent for a TLS handshake.
+    fn secure(&mut self, conn: &Arc<Conn>, server: bool) -> Result {
+        let tls = conn.tls().ok_or(EINVAL)?;
+        let mut socket = self.socket.take().ok_or_else(errno::econnreset)?;
+        // The agent's own callbacks, while it has it.
+        socket.unwatch();
+        let mut socket = socket.with_file()?;
+        let mut next = KBox::new(Stage::Stopped, GFP_KERNEL)?;
+        core::mem::swap(&mut *next, &mut self.stage);
+        conn.handshake_begins();
+        let ms = if server { REQUEST_MS } else { CONNECT_MS };
+        let started = socket.start_tls(server, &tls, ms, conn.clone());
+        self.socket = Some(socket);
+        self.stage = Stage::Securing(next);
+        started.inspect_err(|_| conn.handshake_canceled())
+    }
+
+    /// Goes on behind the handshake, if that has ended.
+    fn secured(&mut self, conn: &Arc<Conn>) -> Result {
+        let Some(result) = conn.handshake_result() else {
+            return Ok(());
+        };
+        result?;
+        let Stage::Securing(next) = core::mem::replace(&mut self.stage, Stage::Stopped) else {
+            return Ok(());
+        };
+        self.stage = KBox::into_inner(next);
+        if let Some(socket) = &mut self.socket {
+            socket.set_secure();
+            // Wakes the work item for what is there already.
+            socket.watch(conn.clone());
+        }
+        Ok(())
+    }
+
+    /// Nobody waits for the end of a handshake any more.
+    pub(crate) fn cancel_handshake(&mut self, conn: &Conn) {
+        if self.socket.as_mut().is_some_and(Socket::cancel_tls) {
+            conn.handshake_canceled();
+        }
+    }
+
     /// Active side, before the connection is established.
     fn greet(&mut self, conn: &Arc<Conn>) -> Result {
         let Some(socket) = &self.socket else {
             return Ok(());
         };
         if let Stage::Connecting(offer) = &self.stage {
-            socket.error()?;
-            if !socket.is_connected() {
+            if !socket.is_connected()? {
                 return Ok(());
+            }
+            if !socket.is_secure() && conn.tls().is_some() {
+                return self.secure(conn, false);
             }
             let sent = socket.send(&mut [Outgoing::bytes(&offer.hello)])?;
             // An empty socket takes it all.
@@ -351,6 +403,17 @@ impl Engine {
         let Stage::Expecting(collector) = &mut self.stage else {
             return Ok(());
         };
+        if !socket.is_secure() && collector.is_empty() {
+            match socket.peek() {
+                Ok(tls::HANDSHAKE) => {
+                    conn.use_tls()?;
+                    return self.secure(conn, true);
+                }
+                Ok(_) => {}
+                Err(EAGAIN) => return socket.error(),
+                Err(error) => return Err(error),
+            }
+        }
         let ended = socket.peer_ended();
         let mut sink = HelloSink {
             collector,
@@ -372,7 +435,8 @@ impl Engine {
             None => (PLAIN_IRD, PLAIN_ORD),
         };
         let service = passive.offer().map(|offer| offer.service);
-        let noted = conn.requested(service, collector.private(), ird, ord);
+        let secure = socket.is_secure();
+        let noted = conn.requested(service, collector.private(), ird, ord, secure);
         self.stage = Stage::Deciding(passive);
         if let Err(reason) = noted {
             let _ = self.refuse(reason, &[]);
@@ -502,7 +566,7 @@ impl Engine {
         if ended && (whole || link.rx.is_blocked()) {
             return Err(match socket.error() {
                 Err(error) => Stop::Ended(error.to_errno()),
-                Ok(()) if link.rx.at_boundary() => Stop::Ended(0),
+                Ok(()) if link.rx.at_boundary() && socket.ended_by_peer() => Stop::Ended(0),
                 Ok(()) => Stop::Ended(errno::econnreset().to_errno()),
             });
         }
@@ -561,7 +625,10 @@ impl Engine {
 
     /// The connection cannot be made.
     fn fail(&mut self, conn: &Arc<Conn>, error: Error) {
-        let expecting = matches!(self.stage, Stage::Expecting(_));
+        let expecting = match &self.stage {
+            Stage::Securing(next) => matches!(**next, Stage::Expecting(_)),
+            stage => matches!(stage, Stage::Expecting(_)),
+        };
         if let Some(socket) = &self.socket {
             socket.end_both();
         }

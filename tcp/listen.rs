@@ -26,7 +26,8 @@ use crate::sys::{
     socket::{
         Socket,
         Watcher, //
-    }, //
+    },
+    tls::Tls, //
 };
 use kernel::{
     impl_has_work,
@@ -112,6 +113,8 @@ pub(crate) struct Pep {
     /// Where it listens, as the consumer says it.
     pub(crate) addr: Addr,
     v6_only: bool,
+    /// Connections must use TLS, with these keys.
+    pub(crate) tls: Option<Arc<Tls>>,
     backlog: i32,
     /// Requests that the consumer has not decided.
     undecided: Atomic<i32>,
@@ -152,6 +155,11 @@ impl Port {
     /// Whether it is for service numbers.
     pub(super) fn is_shared(&self) -> bool {
         self.shared
+    }
+
+    /// The keys for peers that start with TLS.
+    pub(super) fn tls(&self) -> Option<Arc<Tls>> {
+        self.peps.lock().iter().find_map(|pep| pep.tls.clone())
     }
 
     fn accept_all(self: &Arc<Self>) {
@@ -252,6 +260,8 @@ pub(crate) struct PepAttr<'a> {
     pub(crate) addr: Addr,
     /// Whether the port is one of the network, and not a service number.
     pub(crate) own_port: bool,
+    /// Connections must use TLS, with these keys.
+    pub(crate) tls: Option<Tls>,
     /// Requests that wait.
     pub(crate) backlog: i32,
     /// IPv6 takes no IPv4.
@@ -260,16 +270,21 @@ pub(crate) struct PepAttr<'a> {
 
 impl Pep {
     /// Listens.
-    pub(crate) fn open(head: PepHead, attr: &PepAttr<'_>) -> Result<Arc<Self>> {
+    pub(crate) fn open(head: PepHead, attr: PepAttr<'_>) -> Result<Arc<Self>> {
         if !attr.own_port && !attr.addr.is_wildcard() {
             // The port that consumers share takes every address; this one has to be one of the host's.
             Socket::<Port>::new(attr.net, &attr.addr)?.bind(&attr.addr.with_port(0))?;
         }
+        let tls = match attr.tls {
+            Some(tls) => Some(Arc::new(tls, GFP_KERNEL)?),
+            None => None,
+        };
         let pep = Arc::pin_init(
             pin_init!(Self {
                 head,
                 addr: attr.addr,
                 v6_only: attr.v6_only,
+                tls,
                 backlog: if attr.backlog > 0 { attr.backlog } else { BACKLOG },
                 undecided: Atomic::new(0),
                 callbacks: Count::new(),
@@ -309,7 +324,12 @@ impl Pep {
             let taken = peps
                 .iter()
                 .any(|other| other.addr.port() == pep.addr.port() && pep.overlaps(other));
-            if taken {
+            // Who is wanted shows behind the handshake, which needs the keys.
+            let other_keys = peps.iter().any(|other| match (&other.tls, &pep.tls) {
+                (Some(theirs), Some(ours)) => !theirs.same(ours),
+                _ => false,
+            });
+            if taken || other_keys {
                 Err(errno::eaddrinuse())
             } else {
                 peps.push(pep.clone(), GFP_KERNEL).map_err(Error::from)

@@ -8,7 +8,11 @@ use super::{
         Handle,
         Later, //
     },
-    device::Device, //
+    device::Device,
+    tls::{
+        self,
+        Tls, //
+    }, //
 };
 use crate::bindings;
 use core::{
@@ -45,6 +49,8 @@ pub struct ResolveAttr<'a> {
     pub own_port: bool,
     /// The only provider to use; without it the host's policy decides.
     pub provider: Option<&'a CStr>,
+    /// The keys for TLS; without them it is not used.
+    pub tls: Option<Tls<'a>>,
 }
 
 impl ResolveAttr<'_> {
@@ -56,6 +62,7 @@ impl ResolveAttr<'_> {
             timeout_ms: 0,
             own_port: false,
             provider: None,
+            tls: None,
         }
     }
 }
@@ -139,6 +146,7 @@ impl ResolveAttr<'_> {
     ) -> Result<*mut bindings::kfi_info> {
         let src = self.src.as_ref().map(addr::to_storage);
         let dst = addr::to_storage(&self.dst);
+        let tls = tls::Raw::new(self.tls);
         let name = <crate::LocalModule as kernel::ModuleMetadata>::NAME;
         let raw = bindings::kfi_resolve_attr {
             // SAFETY: The namespace of the calling task, which stays as long as the call.
@@ -155,6 +163,7 @@ impl ResolveAttr<'_> {
                 0
             },
             provider: self.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
+            tls: tls.as_ptr(),
             done,
             priv_,
         };

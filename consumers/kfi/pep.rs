@@ -8,7 +8,11 @@ use super::{
         Handle,
         Later, //
     },
-    info::Info, //
+    info::Info,
+    tls::{
+        self,
+        Tls, //
+    }, //
 };
 use crate::bindings;
 use core::{
@@ -73,6 +77,8 @@ pub struct PassiveAttr<'a> {
     pub own_port: bool,
     /// The only provider to use; without it the host's policy decides.
     pub provider: Option<&'a CStr>,
+    /// Only connections that use TLS, with these keys.
+    pub tls: Option<Tls<'a>>,
 }
 
 impl PassiveAttr<'_> {
@@ -83,6 +89,7 @@ impl PassiveAttr<'_> {
             backlog: 128,
             own_port: false,
             provider: None,
+            tls: None,
         }
     }
 }
@@ -94,6 +101,7 @@ impl<L: Listener> PassiveEndpoint<L> {
     /// Listens for connections, in the calling task's network namespace. Requests may arrive before this returns. Sleeps.
     pub fn open(handle: &Handle, asked: &PassiveAttr<'_>, listener: L) -> Result<Self> {
         let storage = addr::to_storage(&asked.address);
+        let tls = tls::Raw::new(asked.tls);
         let open = Later::new(handle, || {
             let shared = KBox::new(
                 Shared {
@@ -114,6 +122,7 @@ impl<L: Listener> PassiveEndpoint<L> {
                     0
                 },
                 provider: asked.provider.map_or(core::ptr::null(), CStr::as_char_ptr),
+                tls: tls.as_ptr(),
                 event: Some(event::<L>),
                 priv_: core::ptr::from_ref(&*shared).cast_mut().cast(),
             };

@@ -14,6 +14,7 @@ use super::{
         Loop,
         Params,
         Role,
+        Security,
         NAME_MAX, //
     },
     report,
@@ -97,6 +98,8 @@ impl configfs::GroupOperations for Root {
                 abort: 16,
                 own_port: 17,
                 libfabric: 18,
+                tls: 19,
+                tls_name: 20,
             ],
         };
         Ok(configfs::Group::new(
@@ -316,6 +319,17 @@ fn provider(page: &[u8]) -> Result<[u8; NAME_MAX + 1]> {
     Ok(out)
 }
 
+fn security(page: &[u8]) -> Result<Security> {
+    match text(page)? {
+        "none" => Ok(Security::None),
+        "x509" => Ok(Security::X509),
+        text => {
+            let serial = text.strip_prefix("psk:").ok_or(EINVAL)?;
+            Ok(Security::Psk(serial.parse().map_err(|_| EINVAL)?))
+        }
+    }
+}
+
 /// An attribute that shows a parameter as `$show` and sets it to `$store`.
 macro_rules! parameter {
     ($id:literal, $field:ident, $params:ident => $show:expr, $page:ident => $store:expr) => {
@@ -354,6 +368,8 @@ parameter!(13, cycles, params => params.cycles, page => number(page)?);
 
 parameter!(17, own_port, params => u8::from(params.own_port), page => flag(page)?);
 parameter!(18, libfabric, params => u8::from(params.libfabric), page => flag(page)?);
+parameter!(19, tls, params => report::Tls(params.tls), page => security(page)?);
+parameter!(20, tls_name, params => report::Text(&params.tls_name), page => provider(page)?);
 
 /// `run`: 1 starts a server or runs a client until its end, 0 ends it.
 #[vtable]

@@ -231,6 +231,7 @@ impl Transport for Kfi {
             src: params.src,
             own_port: params.own_port || params.libfabric,
             provider: params.provider(),
+            tls: params.tls(),
             ..ResolveAttr::new(params.addr.ok_or(EINVAL)?)
         };
         let info = Info::resolve(handle, &attr)?;
@@ -249,6 +250,7 @@ impl Transport for Kfi {
             backlog: 1024,
             own_port: params.own_port || params.libfabric,
             provider: params.provider(),
+            tls: params.tls(),
             ..PassiveAttr::new(params.addr.ok_or(EINVAL)?)
         };
         let pep = PassiveEndpoint::open(handle, &attr, Listens(server))?;

@@ -4,7 +4,10 @@
 
 #![deny(unsafe_code)]
 
-use crate::kfi::Poll;
+use crate::kfi::{
+    Poll,
+    Tls, //
+};
 use core::net::SocketAddr;
 use kernel::prelude::*;
 
@@ -73,6 +76,17 @@ pub enum Role {
     Server,
 }
 
+/// Whether and how TLS protects the connections.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    None,
+    /// With certificates.
+    X509,
+    /// With the pre-shared key of that serial number.
+    Psk(i32),
+}
+
 /// Largest name of a provider.
 pub const NAME_MAX: usize = 31;
 
@@ -89,6 +103,10 @@ pub struct Params {
     pub src: Option<SocketAddr>,
     /// The only kfi provider to use, with a NUL behind it; empty for any.
     pub provider: [u8; NAME_MAX + 1],
+    /// Whether TLS is used by a client, and required by a server.
+    pub tls: Security,
+    /// The name that the server's certificate has to have; as `provider`.
+    pub tls_name: [u8; NAME_MAX + 1],
     /// What is repeated.
     pub what: Loop,
     /// Bytes of a message or transfer.
@@ -128,6 +146,8 @@ impl Default for Params {
             addr: None,
             src: None,
             provider: [0; NAME_MAX + 1],
+            tls: Security::None,
+            tls_name: [0; NAME_MAX + 1],
             what: Loop::PingPong,
             size: 64,
             depth: 1,
@@ -143,13 +163,30 @@ impl Default for Params {
     }
 }
 
+fn named(name: &[u8]) -> Option<&CStr> {
+    match CStr::from_bytes_until_nul(name) {
+        Ok(name) if !name.to_bytes().is_empty() => Some(name),
+        _ => None,
+    }
+}
+
 impl Params {
     /// The provider as a C string, if one was named.
     pub fn provider(&self) -> Option<&CStr> {
-        match CStr::from_bytes_until_nul(&self.provider) {
-            Ok(name) if !name.to_bytes().is_empty() => Some(name),
-            _ => None,
-        }
+        named(&self.provider)
+    }
+
+    /// The keys for TLS, if it is to be used.
+    pub fn tls(&self) -> Option<Tls<'_>> {
+        let psk = match self.tls {
+            Security::None => return None,
+            Security::X509 => 0,
+            Security::Psk(serial) => serial,
+        };
+        Some(Tls {
+            peername: named(&self.tls_name),
+            psk,
+        })
     }
 
     /// What the client tells the server with its request.

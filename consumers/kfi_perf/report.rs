@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    params::Security,
     session::Outcome,
     stats::Stats, //
 };
@@ -46,6 +47,19 @@ pub fn to_page(page: &mut [u8; PAGE_SIZE], args: fmt::Arguments<'_>) -> Result<u
     let mut page = Page { page, len: 0 };
     page.put(args)?;
     Ok(page.len)
+}
+
+/// How TLS is used.
+pub struct Tls(pub Security);
+
+impl fmt::Display for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Security::None => f.write_str("none"),
+            Security::X509 => f.write_str("x509"),
+            Security::Psk(serial) => write!(f, "psk:{serial}"),
+        }
+    }
 }
 
 /// An address, or nothing.

@@ -43,6 +43,10 @@ unsafe extern "C" fn resolve(
     let resolve = || -> Result<*mut bindings::kfi_info> {
         // SAFETY: By the function's contract.
         let (attr, caller) = unsafe { (&*attr, Caller::from_raw(owner)) };
+        if !attr.tls.is_null() {
+            // RDMA has none.
+            return Err(ENODEV);
+        }
         let src = if attr.src.is_null() {
             None
         } else {
@@ -81,6 +85,10 @@ unsafe extern "C" fn pep_open(
         let (attr, caller) = unsafe { (&*attr, Caller::from_raw(owner)) };
         // SAFETY: By the function's contract.
         let (net, addr) = unsafe { (Net::from_raw(attr.net), SockAddr::from_raw(attr.addr)?) };
+        if !attr.tls.is_null() {
+            // RDMA has none.
+            return Err(ENODEV);
+        }
         let backlog = u32::try_from(attr.backlog).map_err(|_| EINVAL)?;
         let listener = Listener::new(PepHead::new(attr)?)?;
         listener

@@ -751,6 +751,23 @@ typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
 #define KFI_OWN_PORT	0x1
 
 /**
+ * struct kfi_tls - the keys for a connection that TLS protects
+ * @peername: of the active side: the name that the peer's certificate has to have; NULL: that of its address. No meaning
+ *	with @psk
+ * @keyring: serial number of the keyring where the handshake agent finds the keys below; 0: where it looks anyway
+ * @cert: serial number of our certificate; 0: that of the agent's configuration
+ * @privkey: serial number of our private key; 0: as above
+ * @psk: serial number of a pre-shared key; 0: certificates
+ */
+struct kfi_tls {
+	const char	*peername;
+	s32		keyring;
+	s32		cert;
+	s32		privkey;
+	s32		psk;
+};
+
+/**
  * struct kfi_resolve_attr - what kfi_resolve() is asked for
  * @net: network namespace
  * @src: local address, or NULL
@@ -759,6 +776,7 @@ typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
  * @tos: IP type of service, or -1
  * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
+ * @tls: use TLS, with these keys; read before return. Providers that have none answer -ENODEV. NULL: none
  * @done: callback
  * @priv: its argument
  */
@@ -770,6 +788,7 @@ struct kfi_resolve_attr {
 	int			tos;
 	u32			flags;
 	const char		*provider;
+	const struct kfi_tls	*tls;
 	kfi_resolve_fn		done;
 	void			*priv;
 };
@@ -1043,6 +1062,8 @@ int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
  * @afonly: IPv6 address takes no IPv4 connections
  * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
+ * @tls: refuse connections without TLS, whose keys are these; read before return. All that listen on one port use the
+ *	same. Providers that have none answer -ENODEV. NULL: take both
  * @event: event callback: process context, may sleep; calls for one passive endpoint may run concurrently
  * @priv: the consumer's
  */
@@ -1053,6 +1074,7 @@ struct kfi_pep_attr {
 	bool			afonly;
 	u32			flags;
 	const char		*provider;
+	const struct kfi_tls	*tls;
 	void			(*event)(struct kfi_pep *pep, const struct kfi_event *event);
 	void			*priv;
 };

@@ -11,6 +11,7 @@ use super::{
     own::Own,
     policy,
     provider::Provider,
+    tls::Tls,
     Consumer, //
 };
 use crate::{
@@ -186,6 +187,7 @@ pub(crate) struct Resolution {
     timeout_ms: u32,
     tos: c_int,
     flags: u32,
+    tls: Option<Tls>,
     callback: Callback,
     consumer: Consumer,
     #[pin]
@@ -217,6 +219,8 @@ impl Resolution {
         info.ops = &OPS;
         info.core.counted = true;
 
+        // SAFETY: Promised to `ResolveAttr::new`.
+        let tls = unsafe { Tls::from_raw(attr.attr.tls) }?;
         let resolution = Arc::pin_init(
             pin_init!(Self {
                 info: Opaque::new(info),
@@ -227,6 +231,7 @@ impl Resolution {
                 timeout_ms: attr.attr.timeout_ms,
                 tos: attr.attr.tos,
                 flags: attr.attr.flags,
+                tls,
                 callback: attr.callback,
                 consumer,
                 machine <- Machine::new(attr.provider().is_some(), verdict),
@@ -275,6 +280,7 @@ impl Resolution {
             tos: self.tos,
             flags: self.flags,
             provider: ptr::null(),
+            tls: self.tls.as_ref().map_or(ptr::null(), Tls::as_raw),
             done: Some(answered),
             priv_: ptr::from_ref(self).cast_mut().cast(),
         };

@@ -9,6 +9,11 @@ use super::{
     },
     errno,
     memory::Piece,
+    tls::{
+        self,
+        Secured,
+        Tls, //
+    },
     workq, //
 };
 use crate::bindings;
@@ -27,16 +32,25 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     }, //
 };
+
+/// Records that are no data, at one time.
+const RECORDS: usize = 16;
 
 // Of include/linux/net.h, include/linux/socket.h and include/net/tcp_states.h.
 const SOCK_STREAM: c_int = 1;
 const IPPROTO_TCP: c_int = 6;
 const O_NONBLOCK: c_int = 0o4000;
 const TCP_ESTABLISHED: c_int = 1;
+const TCP_CLOSE: c_int = 7;
+const TCP_CLOSE_WAIT: c_int = 8;
 const TCP_LISTEN: c_int = 10;
 const SHUT_WR: u32 = 1;
 const SHUT_RDWR: u32 = 2;
@@ -56,11 +70,17 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 /// # Invariants
 ///
 /// - `sock` is a socket of the kernel's that nobody else owns.
+/// - If `handshake` is there, it is a reference that was given away to the agent, which may have given it back.
 /// - If `saved` is there, the socket's callbacks are those of [`Socket::watch`], and its user data owns a reference to the
 ///   watcher.
 pub(crate) struct Socket<W: Watcher> {
     sock: NonNull<bindings::socket>,
     saved: Option<bindings::kfi_sock_calls>,
+    /// What is sent and taken are records of TLS.
+    secure: bool,
+    handshake: Option<NonNull<W>>,
+    /// The peer has said that it sends no more; only with TLS.
+    ended: Atomic<bool>,
     _watcher: PhantomData<Arc<W>>,
 }
 
@@ -98,6 +118,9 @@ impl<W: Watcher> Socket<W> {
         Ok(Self {
             sock,
             saved: None,
+            secure: false,
+            handshake: None,
+            ended: Atomic::new(false),
             _watcher: PhantomData,
         })
     }
@@ -124,7 +147,13 @@ impl<W: Watcher> Socket<W> {
         // SAFETY: The socket is valid.
         to_result(unsafe { bindings::kernel_accept(self.as_raw(), &mut sock, O_NONBLOCK) })?;
         // SAFETY: Created just now.
-        unsafe { Socket::own(sock) }
+        let socket = unsafe { Socket::own(sock) }?;
+        if let Some(saved) = &self.saved {
+            // What it has inherited is of no use to it, nor to an agent that gets it; the user data is no reference.
+            // SAFETY: The socket is valid.
+            unsafe { bindings::kfi_sock_unwatch(socket.as_raw(), saved) };
+        }
+        Ok(socket)
     }
 
     /// Starts to connect.
@@ -183,6 +212,10 @@ impl<W: Watcher> Socket<W> {
             )
         };
         // INVARIANT: The reference was given to the user data.
+        if self.secure {
+            // SAFETY: As above; the callbacks were those of TLS.
+            unsafe { bindings::kfi_tls_watch(self.as_raw(), &saved) };
+        }
         self.saved = Some(saved);
         // SAFETY: The socket is valid, and watched by this type.
         unsafe { woken::<W>(bindings::kfi_sock_sk(self.as_raw())) };
@@ -200,16 +233,100 @@ impl<W: Watcher> Socket<W> {
         });
     }
 
-    /// Whether it is connected.
-    pub(crate) fn is_connected(&self) -> bool {
+    /// Whether it is connected, even if the peer has ended its direction since; an error when it is not and will not be.
+    pub(crate) fn is_connected(&self) -> Result<bool> {
+        self.error()?;
         // SAFETY: The socket is valid.
-        unsafe { bindings::kfi_sock_state(bindings::kfi_sock_sk(self.as_raw())) == TCP_ESTABLISHED }
+        match unsafe { bindings::kfi_sock_state(bindings::kfi_sock_sk(self.as_raw())) } {
+            TCP_ESTABLISHED | TCP_CLOSE_WAIT => Ok(true),
+            TCP_CLOSE => Err(errno::econnreset()),
+            _ => Ok(false),
+        }
+    }
+
+    /// Prepares for TLS: the socket gets a file, which the agent gets a descriptor of. Not while it is watched.
+    pub(crate) fn with_file(self) -> Result<Self> {
+        // SAFETY: The socket is valid, and nobody watches it.
+        let result = to_result(unsafe { bindings::kfi_tls_file(self.as_raw()) });
+        match result {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                // It has ended.
+                core::mem::forget(self);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the agent for a handshake, of which `watcher` hears. `tls` lives as long as that. Not while it is watched, and
+    /// only behind [`Self::with_file`].
+    pub(crate) fn start_tls(&mut self, server: bool, tls: &Tls, ms: u32, watcher: Arc<W>) -> Result
+    where
+        W: Secured,
+    {
+        let data = Arc::into_raw(watcher).cast_mut();
+        // SAFETY: The socket is valid and has a file, the callback gets its reference, and the caller keeps `tls`.
+        let result = to_result(unsafe {
+            bindings::kfi_tls_start(
+                self.as_raw(),
+                server,
+                tls.as_raw(),
+                ms,
+                Some(tls::done::<W>),
+                data.cast(),
+            )
+        });
+        match result {
+            // INVARIANT: The reference was given away.
+            Ok(()) => self.handshake = NonNull::new(data),
+            // SAFETY: There will be no callback, so it is still ours.
+            Err(_) => drop(unsafe { Arc::from_raw(data) }),
+        }
+        result
+    }
+
+    /// Gives up a handshake; returns whether it was under way, so that nobody hears of its end. The agent may have the
+    /// socket for some time after that.
+    pub(crate) fn cancel_tls(&mut self) -> bool {
+        let Some(data) = self.handshake.take() else {
+            return false;
+        };
+        // SAFETY: The socket is valid.
+        let canceled = unsafe { bindings::kfi_tls_cancel(self.as_raw()) };
+        if canceled {
+            // SAFETY: By the type invariant, and there will be no callback.
+            drop(unsafe { Arc::from_raw(data.as_ptr()) });
+        }
+        canceled
+    }
+
+    /// The handshake was successful: from here on everything goes through TLS. Not while it is watched.
+    pub(crate) fn set_secure(&mut self) {
+        self.handshake = None;
+        self.secure = true;
+    }
+
+    /// Whether everything goes through TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The first byte that has come; [`EAGAIN`] when there is none.
+    pub(crate) fn peek(&self) -> Result<u8> {
+        // SAFETY: The socket is valid.
+        let ret = unsafe { bindings::kfi_tls_peek(self.as_raw()) };
+        u8::try_from(ret).map_err(|_| Error::from_errno(ret))
     }
 
     /// Whether the peer has ended its direction, or the connection is gone. There may be something left to be read.
     pub(crate) fn peer_ended(&self) -> bool {
         // SAFETY: The socket is valid.
-        unsafe { bindings::kfi_sock_peer_ended(self.as_raw()) }
+        self.ended.load(Relaxed) || unsafe { bindings::kfi_sock_peer_ended(self.as_raw()) }
+    }
+
+    /// Whether the end of the peer's direction is its own doing: anybody can end a TCP connection.
+    pub(crate) fn ended_by_peer(&self) -> bool {
+        !self.secure || self.ended.load(Relaxed)
     }
 
     /// The error of the connection, which is told once.
@@ -241,13 +358,35 @@ impl<W: Watcher> Socket<W> {
     /// Gives what has come to `sink`, as long as that takes all of it.
     pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result {
         let arg: *mut S = sink;
-        // SAFETY: The socket is valid, and `actor` gets the sink that is borrowed for the call.
-        let ret = unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>)) };
-        to_result(ret.min(0))
+        // Records of no interest, one after the other, are nothing that a peer has to send.
+        for _ in 0..RECORDS {
+            // SAFETY: The socket is valid, and `actor` gets the sink that is borrowed for the call.
+            let ret =
+                unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>)) };
+            match to_result(ret.min(0)) {
+                Err(EAGAIN) if self.secure => return Ok(()),
+                Err(EINVAL) if self.secure => {}
+                result => return result,
+            }
+            // SAFETY: The socket is valid.
+            match to_result(unsafe { bindings::kfi_tls_control(self.as_raw()) }) {
+                Ok(()) => {
+                    self.ended.store(true, Relaxed);
+                    return Ok(());
+                }
+                Err(EAGAIN) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(errno::eproto())
     }
 
     /// Ends our direction.
     pub(crate) fn end(&self) {
+        if self.secure {
+            // SAFETY: The socket is valid.
+            unsafe { bindings::kfi_tls_close(self.as_raw()) };
+        }
         // SAFETY: The socket is valid. Failure means that it has ended already.
         unsafe { bindings::kernel_sock_shutdown(self.as_raw(), SHUT_WR) };
     }
@@ -268,8 +407,9 @@ impl<W: Watcher> Socket<W> {
 impl<W: Watcher> Drop for Socket<W> {
     fn drop(&mut self) {
         self.unwatch();
+        self.cancel_tls();
         // SAFETY: By the type invariant the socket is ours.
-        workq::without_io(|| unsafe { bindings::sock_release(self.as_raw()) });
+        workq::without_io(|| unsafe { bindings::kfi_sock_release(self.as_raw()) });
     }
 }
 

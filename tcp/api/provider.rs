@@ -10,9 +10,12 @@ use super::{
     pep::PepHead, //
 };
 use crate::{
-    sys::addr::{
-        Addr,
-        Net, //
+    sys::{
+        addr::{
+            Addr,
+            Net, //
+        },
+        tls::Tls, //
     },
     tcp::{
         self,
@@ -65,11 +68,13 @@ unsafe extern "C" fn resolve(
         };
         // SAFETY: By the function's contract.
         let (net, dst) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.dst)?) };
-        let conn = Conn::resolve(&Request {
+        let conn = Conn::resolve(Request {
             net,
             src,
             dst,
             own_port: attr.flags & tcp::OWN_PORT != 0,
+            // SAFETY: By the function's contract.
+            tls: unsafe { Tls::from_raw(attr.tls) }?,
             done: ResolveFn::new(attr).ok_or(EINVAL)?,
         })?;
         // The callback can come at once, and can give this up.
@@ -94,10 +99,12 @@ unsafe extern "C" fn pep_open(
         let (net, addr) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.addr)?) };
         let pep = Pep::open(
             PepHead::new(attr)?,
-            &PepAttr {
+            PepAttr {
                 net,
                 addr,
                 own_port: attr.flags & tcp::OWN_PORT != 0,
+                // SAFETY: By the function's contract.
+                tls: unsafe { Tls::from_raw(attr.tls) }?,
                 backlog: attr.backlog,
                 v6_only: attr.afonly,
             },

@@ -19,7 +19,8 @@ use crate::{
         },
         errno,
         ring::Ring,
-        socket::Socket, //
+        socket::Socket,
+        tls::Tls, //
     },
     tcp::{
         api::conn::{
@@ -69,6 +70,8 @@ pub(crate) struct Request<'a> {
     pub(crate) dst: Addr,
     /// Whether the port is one of the network, and not a service number.
     pub(crate) own_port: bool,
+    /// The keys for TLS, if it is to be used.
+    pub(crate) tls: Option<Tls>,
     /// The callback.
     pub(crate) done: ResolveFn,
 }
@@ -125,9 +128,9 @@ impl Drop for Call {
 }
 
 /// Until the TCP connection is made and the peer has answered.
-const CONNECT_MS: u32 = 30_000;
+pub(crate) const CONNECT_MS: u32 = 30_000;
 /// Until a peer that has connected has sent its request.
-const REQUEST_MS: u32 = 10_000;
+pub(crate) const REQUEST_MS: u32 = 10_000;
 
 impl Conn {
     /// Begins a control call; `ESHUTDOWN` once closing has begun.
@@ -182,6 +185,7 @@ impl Conn {
         private: &[u8],
         ird: u8,
         ord: u8,
+        secure: bool,
     ) -> Result<(), Reason> {
         let mut request = KVec::new();
         request
@@ -193,6 +197,10 @@ impl Conn {
         };
         let port = port.ok_or(Reason::SERVICE)?;
         let pep = port.find(service, &local)?;
+        if pep.tls.is_some() && !secure {
+            pep.decided();
+            return Err(Reason::TLS);
+        }
         // The port is that of the consumer's view.
         let local = if port.is_shared() {
             local.with_port(pep.addr.port())
@@ -217,11 +225,16 @@ impl Conn {
     }
 
     /// Starts to resolve. There is not much to do: whether the peer can be reached shows when connecting.
-    pub(crate) fn resolve(request: &Request<'_>) -> Result<Arc<Self>> {
+    pub(crate) fn resolve(request: Request<'_>) -> Result<Arc<Self>> {
+        let tls = match request.tls {
+            Some(tls) => Some(Arc::new(tls, GFP_KERNEL)?),
+            None => None,
+        };
         let conn = Self::new(request.net, Side::Active, Phase::Resolving, Engine::new())?;
         {
             let mut control = conn.control.lock();
             control.resolve = Some(request.done);
+            control.tls = tls;
             control.local = request.src.unwrap_or(Addr::none());
             control.peer = request.dst;
             if !request.own_port {

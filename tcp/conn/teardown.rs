@@ -80,6 +80,7 @@ impl Conn {
             let mut engine = self.engine.lock();
             engine.say_goodbye(self);
             engine.flush(self, true, true);
+            engine.cancel_handshake(self);
             engine.take_socket()
         });
         drop(socket);
@@ -91,6 +92,7 @@ impl Conn {
             self.settle(Direction::Rx, &ep.rx_cq);
         }
         self.callbacks.wait_all();
+        self.handshakes.wait_all();
 
         let (reserved, port, pep) = {
             let mut control = self.control.lock();

@@ -190,6 +190,11 @@ impl Collector {
         }
     }
 
+    /// Whether it has nothing yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.len() == 0
+    }
+
     /// Bytes that are missing: never more, so that what follows the message stays in the stream.
     pub(crate) fn missing(&self) -> usize {
         match &self.hello {

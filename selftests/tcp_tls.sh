@@ -1,0 +1,206 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# TLS between kfi peers: handshakes by a real tlshd, with certificates made here; data by kTLS.
+# kfi-test: kernels=uml,uml-debug devices=none limit=120 order=9
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi_perf tls
+for program in tlshd openssl python3; do
+	command -v $program > /dev/null || ktap_skip_all "no $program"
+done
+here=$(dirname "$0")
+few=$((KFI_SCALE > 1 ? 20 : 100))
+D=/tmp/tls NAME=kfi-server.test
+
+authority() # NAME
+{
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
+		-addext basicConstraints=critical,CA:TRUE -keyout $D/"$1".key -out $D/"$1".pem
+}
+certificate() # NAME AUTHORITY
+{
+	openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" -keyout $D/"$1".key -out $D/"$1".csr &&
+		printf 'subjectAltName=DNS:%s\nbasicConstraints=CA:FALSE\n' "$1" > $D/ext &&
+		openssl x509 -req -days 2 -in $D/"$1".csr -CA $D/"$2".pem -CAkey $D/"$2".key -CAcreateserial \
+			-extfile $D/ext -out $D/"$1".pem
+}
+certificates()
+{
+	mkdir -p $D && authority ca && authority stranger && certificate $NAME ca && certificate client.test ca &&
+		certificate other.test stranger && chmod 600 $D/*.key
+}
+# agent CLIENT AUTHORITY: tlshd, which shows that certificate as client and trusts that authority.
+agent()
+{
+	cat > $D/conf <<-C
+	[debug]
+	loglevel=1
+	tls=0
+	nl=0
+	[authenticate]
+	[authenticate.client]
+	x509.truststore=$D/$2.pem
+	x509.certificate=$D/$1.pem
+	x509.private_key=$D/$1.key
+	[authenticate.server]
+	x509.truststore=$D/ca.pem
+	x509.certificate=$D/$NAME.pem
+	x509.private_key=$D/$NAME.key
+	C
+	no_agent
+	tlshd -s -c $D/conf > $D/log 2>&1 &
+	agent_pid=$!
+	wait_until listening
+}
+# It has joined the multicast group of handshakes: nobody else here joins one of generic netlink.
+listening() { awk '$2 == 16 && $4 != "00000000" { found = 1 } END { exit !found }' /proc/net/netlink; }
+no_agent()
+{
+	[ -n "${agent_pid:-}" ] || return 0
+	kill $agent_pid
+	wait $agent_pid 2> /dev/null
+	agent_pid=
+}
+agent_pid=
+
+load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp tls=x509; }
+setup() { veth_up && certificates && agent client.test ca && load; }
+client() { perf_run kfi provider=tcp "$@"; }
+secure() { client tls=x509 tls_name=$NAME "$@"; }
+checked()
+{
+	"$@" verify=1 || { cat $D/log; return 1; }
+	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" = 1 ] && [ "$(perf_value mismatches)" = 0 ] &&
+		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
+# refused COMMAND...: no connection is made, and everything that was posted comes back.
+refused()
+{
+	! "$@" 2> /dev/null || return
+	cat /tmp/perf.result
+	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value connected)" = 0 ] &&
+		[ "$(perf_value posted)" = "$(perf_value completed)" ]
+}
+sizes()
+{
+	local size
+
+	for size in 16 1000 4096 16384 16385 65536 1048576; do
+		checked secure loop="$1" size=$size depth=4 iterations=$((few / 5)) || { echo "size $size"; return 1; }
+	done
+}
+established() { [ "$(perf_value connected "$PERF/server-kfi/result")" -ge "$1" ]; }
+busy()
+{
+	local base
+
+	base=$(perf_value connected "$PERF/server-kfi/result")
+	perf_new client kfi provider=tcp tls=x509 tls_name=$NAME loop="$1" size=16384 depth=8 conns=2 verify=1 \
+		iterations=1000000000 || return
+	perf_set client run=1 > /dev/null 2>&1 &
+	busy_pid=$!
+	wait_until established $((${base:-0} + 2))
+}
+ended()
+{
+	wait $busy_pid
+	cat $PERF/client/result > /tmp/perf.result
+	rmdir $PERF/client && [ "$(perf_value posted)" = "$(perf_value completed)" ] && [ "$(perf_value mismatches)" = 0 ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
+# Both ends of both connections.
+encrypted()
+{
+	busy pingpong || return
+	ss -tien "( sport = 20077 or dport = 20077 )" | tee $D/ss
+	echo 1 > $PERF/client/abort
+	ended && [ "$(grep -c 'tcp-ulp-tls version: 1.3' $D/ss)" = 4 ]
+}
+server_goes()
+{
+	local loop
+
+	for loop in rate read write; do
+		busy $loop && perf_set server-kfi run=0 && ended && perf_set server-kfi run=1 || return
+	done
+}
+client_goes()
+{
+	local loop
+
+	for loop in rate read write; do
+		busy $loop && echo 1 > $PERF/client/abort && ended || return
+	done
+}
+killed()
+{
+	local loop
+
+	for loop in pingpong read write; do
+		busy $loop && wait_until ss -Ktn state established "( sport = 20077 )" && ended &&
+			[ "$(perf_value error)" -lt 0 ] || return
+	done
+}
+other_keys()
+{
+	mkdir $PERF/other && perf_set other role=server provider=tcp addr=$IP0:7005 tls=psk:4711 || return
+	! perf_set other run=1 2> /dev/null
+	local rc=$?
+	rmdir $PERF/other && return $rc
+}
+beside()
+{
+	mkdir $PERF/plain && perf_set plain role=server provider=tcp addr=$IP0:7006 run=1 || return
+	checked client addr=$IP0:7006 loop=pingpong iterations=$few && checked secure addr=$IP0:7006 loop=pingpong iterations=$few
+}
+no_tls_there()
+{
+	perf_set server-kfi run=0 && refused secure addr=$IP0:7006
+	local rc=$?
+	perf_set server-kfi run=1 && rmdir $PERF/plain && return $rc
+}
+# Some that begin like TLS: with garbage, and with nothing more.
+garbage()
+{
+	python3 - $IP0 $IP1 <<-P
+	import os, socket, sys
+	peers = []
+	for n in range(60):
+	    s = socket.create_connection((sys.argv[1], 20077), source_address=(sys.argv[2], 0))
+	    s.sendall(b"\x16" + os.urandom(n * 10) if n % 2 else b"\x16\x03\x01\x02\x00\x01")
+	    peers.append(s)
+	for s in peers:
+	    s.settimeout(60)
+	    try:
+	        while s.recv(1000):
+	            pass
+	    except ConnectionResetError:
+	        pass
+	P
+}
+again() { checked secure loop=pingpong iterations=$few; }
+unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
+
+ktap_print_header
+ktap_set_plan 18
+ktap_here "certificates, tlshd, a server that requires TLS" setup || { cat $D/log /tmp/ktap.out; ktap_finished; }
+for what in pingpong rate read write; do
+	ktap_test "$what, all sizes" sizes $what
+done
+ktap_here "the sockets have TLS 1.3 on both sides" encrypted
+ktap_test "without TLS: refused" refused client
+ktap_test "a name that the certificate does not have: refused" refused secure tls_name=somebody.test
+ktap_here "servers that go away under load" server_goes
+ktap_here "clients that go away under load" client_goes
+ktap_here "connections killed under load" killed
+ktap_test "another listener on the port with other keys: refused" other_keys
+ktap_test "a listener that takes both" beside
+ktap_test "nobody on the port has keys: refused" no_tls_there
+ktap_test "garbage and silence instead of a handshake" garbage
+ktap_here "an authority that the server does not trust, and the other way round" eval \
+	'agent other.test ca && refused secure && agent client.test stranger && refused secure && agent client.test ca && again'
+ktap_here "no tlshd: refused" eval 'no_agent && refused secure && agent client.test ca && again'
+ktap_test "servers end, modules unload" unload
+no_agent
+ktap_finished
