@@ -102,7 +102,7 @@ link_flaps()
 }
 # It stays away: both sides notice within tcp_timeout, for which 15 seconds are the least.
 gone() { [ "$(perf_value disconnected $server)" -ge "$1" ]; }
-no_client() { [ "$(cat $PERF/client/run)" = done ]; }
+no_client() { [ "$(cat $PERF/client/run)" = "done" ]; }
 link_stays_down()
 {
 	local base

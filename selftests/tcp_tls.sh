@@ -8,7 +8,6 @@ need_module kfi_perf tls
 for program in tlshd openssl python3; do
 	command -v $program > /dev/null || ktap_skip_all "no $program"
 done
-here=$(dirname "$0")
 few=$((KFI_SCALE > 1 ? 20 : 100))
 D=/tmp/tls NAME=kfi-server.test
 

@@ -64,7 +64,7 @@ static void kfi_sock_tls_space(struct sock *sk)
 {
 	/* A record that TCP has taken in part is sent on by TLS, nobody else. */
 	READ_ONCE(kfi_tls_space)(sk);
-	READ_ONCE(sk->sk_data_ready)(sk);
+	sk->sk_data_ready(sk);
 }
 
 /* Behind kfi_sock_watch(), which has put TLS's callback into @saved. */

@@ -752,8 +752,8 @@ typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
 
 /**
  * struct kfi_tls - the keys for a connection that TLS protects
- * @peername: of the active side: the name that the peer's certificate has to have; NULL: that of its address. No meaning
- *	with @psk
+ * @peername: of the active side: the name that the peer's certificate has to have; NULL: that of its address. No
+ *	meaning with @psk
  * @keyring: serial number of the keyring where the handshake agent finds the keys below; 0: where it looks anyway
  * @cert: serial number of our certificate; 0: that of the agent's configuration
  * @privkey: serial number of our private key; 0: as above
