@@ -44,6 +44,9 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     if device.uses_virt_dma() {
         caps |= bindings::KFI_CAP_VIRT_DMA;
     }
+    if device.maps_pci_p2p() {
+        caps |= bindings::KFI_CAP_P2P;
+    }
 
     bindings::kfi_device_attr {
         caps,

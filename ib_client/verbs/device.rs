@@ -183,6 +183,12 @@ impl Device {
         // SAFETY: `as_raw()` points to a device by the type invariant.
         unsafe { bindings::rdma_uses_virt_dma(self.as_raw()) }
     }
+
+    /// Whether memory of PCI devices can be mapped for this device.
+    pub fn maps_pci_p2p(&self) -> bool {
+        // SAFETY: `as_raw()` points to a device by the type invariant.
+        unsafe { bindings::rdma_dma_pci_p2p_supported(self.as_raw()) }
+    }
 }
 
 /// A device together with the gate that its removal closes.

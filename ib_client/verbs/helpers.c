@@ -23,6 +23,11 @@ bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev)
 	return ib_uses_virt_dma(dev);
 }
 
+bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev)
+{
+	return ib_dma_pci_p2p_dma_supported(dev);
+}
+
 /* Protects the lists of devices that clients keep; Rust has no static locks. */
 static DEFINE_MUTEX(rdma_clients_mutex);
 

@@ -12,6 +12,7 @@ int rust_helper_rdma_dev_to_node(struct ib_device *dev);
 bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
+bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev);
 void rust_helper_rdma_clients_lock(void);
 void rust_helper_rdma_clients_unlock(void);
 

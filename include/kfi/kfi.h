@@ -227,6 +227,7 @@ struct kfi_rx {
 #define KFI_CAP_PI		0x0100	/* T10 protection information; no provider has it yet */
 #define KFI_CAP_READ_NEEDS_RKEY	0x0200	/* iWARP: the sink of a read is a region with KFI_ACCESS_REMOTE_WRITE */
 #define KFI_CAP_VIRT_DMA	0x0400	/* DMA addresses are kernel virtual addresses */
+#define KFI_CAP_P2P		0x0800	/* kfi_dma_map_sg() takes memory of PCI devices (pci_p2pdma) */
 
 /**
  * struct kfi_device_attr - what a device can do
