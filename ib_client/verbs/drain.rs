@@ -26,6 +26,7 @@ use kernel::{
     },
     time::{
         delay::fsleep,
+        msecs_to_jiffies,
         Delta, //
     },
     types::Opaque, //
@@ -112,4 +113,20 @@ pub(super) fn empty_rq(qp: &Qp) {
         // SAFETY: As in `empty_sq()`.
         unsafe { qp.post_recv_raw(&wr, &mut core::ptr::null()) }
     });
+}
+
+/// For how long a device may keep silent about the last shared receive, in milliseconds. Those that never tell cost as much
+/// once for each queue pair.
+const LAST_SHARED_MS: u32 = 5000;
+
+/// Waits until a queue pair in the error state has taken its last receive from the shared queue, as the device tells by an
+/// event that the RDMA core counts.
+pub(super) fn last_shared(qp: &Qp) {
+    // SAFETY: The queue pair is there. The RDMA core waits for its completion only in `ib_drain_qp()`, which is not used
+    // for these; it is left completed, so that a later call does not wait for an event that comes once.
+    unsafe {
+        let last = &raw mut (*qp.as_raw()).srq_completion;
+        bindings::wait_for_completion_timeout(last, msecs_to_jiffies(LAST_SHARED_MS));
+        bindings::complete_all(last);
+    }
 }

@@ -390,8 +390,15 @@ impl Qp {
     /// [`super::cq::PollContext::Direct`] queue this handles completions itself. Context: process,
     /// sleeps; not from a completion handler.
     pub fn drain(&self) {
+        if self.srq.is_some() {
+            // What it has taken from there completes in front of the mark of the send queue, if both have one completion
+            // queue.
+            self.drain_rq();
+        }
         self.drain_sq();
-        self.drain_rq();
+        if self.srq.is_none() {
+            self.drain_rq();
+        }
     }
 
     /// As [`Qp::drain`], for the send queue only.
@@ -405,11 +412,17 @@ impl Qp {
         unsafe { bindings::ib_drain_sq(self.as_raw()) };
     }
 
-    /// As [`Qp::drain`], for the receive queue only. Does nothing when that is a shared one.
+    /// As [`Qp::drain`], for the receive queue only. With a shared one it waits until the device has taken the last
+    /// receive from it for this queue pair; that may still be in the completion queue.
     pub fn drain_rq(&self) {
         might_sleep();
-        if self.srq.is_none() {
-            if self.set_error().is_ok() {
+        let in_error = self.set_error().is_ok();
+        if self.srq.is_some() {
+            if in_error {
+                drain::last_shared(self);
+            }
+        } else {
+            if in_error {
                 drain::empty_rq(self);
             }
             // SAFETY: As in `drain_sq()`.
