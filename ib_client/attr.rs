@@ -26,7 +26,9 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     let attrs = device.attrs();
     let iwarp = device.is_iwarp(1);
 
-    let mut caps = bindings::KFI_CAP_RMA_READ | bindings::KFI_CAP_RMA_WRITE;
+    let mut caps = bindings::KFI_CAP_RMA_READ
+        | bindings::KFI_CAP_RMA_WRITE
+        | bindings::KFI_CAP_UNSAFE_GLOBAL_RKEY;
     if iwarp {
         caps |= bindings::KFI_CAP_READ_NEEDS_RKEY;
     } else {

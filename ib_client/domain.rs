@@ -43,12 +43,20 @@ struct Inner {
 
 impl Domain {
     /// Opens a domain on a device.
-    pub(crate) fn open(home: Arc<Attachment>, caller: Caller) -> Result<Arc<Self>> {
-        let pd = Pd::new(home.enter()?, caller)?;
-        let lkey = pd.local_dma_lkey();
+    pub(crate) fn open(
+        home: Arc<Attachment>,
+        unsafe_global_rkey: bool,
+        caller: Caller,
+    ) -> Result<Arc<Self>> {
+        let pd = if unsafe_global_rkey {
+            Pd::with_unsafe_global_rkey(home.enter()?, caller)?
+        } else {
+            Pd::new(home.enter()?, caller)?
+        };
+        let (lkey, rkey) = (pd.local_dma_lkey(), pd.unsafe_global_rkey());
         let domain = Arc::pin_init(
             pin_init!(Self {
-                head: DomainHead::new(home.data().device.clone(), lkey),
+                head: DomainHead::new(home.data().device.clone(), lkey, rkey),
                 inner <- new_mutex!(Inner { pd: Some(pd), ticket: None }, "kfi::Domain"),
                 home,
             }),

@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) sg_gaps: bool,
     /// `KFI_CAP_SRX`
     pub(crate) srx: bool,
+    /// `KFI_CAP_UNSAFE_GLOBAL_RKEY`
+    pub(crate) global_rkey: bool,
     /// Operations of an endpoint.
     pub(crate) max_tx: u32,
     /// Receives of an endpoint.
@@ -63,6 +65,8 @@ pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 /// `KFI_POLL_DIRECT`, the last kind of polling; not for shared queues.
 pub(crate) const POLL_DIRECT: u32 = 3;
+/// `KFI_DOMAIN_UNSAFE_GLOBAL_RKEY`, the only flag of domains
+pub(crate) const DOMAIN_GLOBAL_RKEY: u32 = 1;
 /// `KFI_MR_MEM_REG`
 pub(crate) const MR_MEM_REG: u32 = 0;
 /// `KFI_MR_SG_GAPS`, the last type of region
@@ -115,9 +119,15 @@ fn supported(condition: bool) -> Check {
 /// `KFI_OWN_PORT`, the only flag of passive endpoints and resolutions.
 pub(crate) const OWN_PORT: u32 = 1;
 
-/// No flag is defined yet for domains and endpoints.
+/// Flags that nobody has defined.
 pub(crate) fn no_flags(flags: u32) -> Check {
     supported(flags == 0)
+}
+
+/// kfi_domain_open()
+pub(crate) fn domain(limits: &Limits, flags: u32) -> Check {
+    no_flags(flags & !DOMAIN_GLOBAL_RKEY)?;
+    supported(flags & DOMAIN_GLOBAL_RKEY == 0 || limits.global_rkey)
 }
 
 /// kfi_resolve(): addresses and numbers.

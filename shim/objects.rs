@@ -40,9 +40,9 @@ use kernel::{
 
 /// kfi_domain_open()
 pub(crate) fn domain_open(device: &Device, flags: u32, consumer: Consumer) -> Result<ARef<Domain>> {
-    check::no_flags(flags)?;
+    check::domain(&device.limits(), flags)?;
     let (counts, owner) = domain_admit(device)?;
-    Domain::open(device, owner, counts, consumer)
+    Domain::open(device, flags, owner, counts, consumer)
 }
 
 /// What a domain holds of its device: the counts, and a reference to the provider's module.

@@ -248,8 +248,15 @@ static int with_domain(int (*run)(struct kfi_domain *domain))
 static int domain_arguments(void)
 {
 	bool ok = kfi_expect(PTR_ERR(kfi_domain_open(NULL, 0)), -EINVAL);
+	struct kfi_domain *domain;
 
-	ok &= kfi_expect(PTR_ERR(kfi_domain_open(kfi_test_device, 1)), -EOPNOTSUPP);
+	ok &= kfi_expect(PTR_ERR(kfi_domain_open(kfi_test_device, 2)), -EOPNOTSUPP);
+	domain = kfi_domain_open(kfi_test_device, KFI_DOMAIN_UNSAFE_GLOBAL_RKEY);
+	if (kfi_test_device->attr.caps & KFI_CAP_UNSAFE_GLOBAL_RKEY)
+		ok &= kfi_expect(!IS_ERR(domain) && domain->unsafe_global_rkey, true);
+	else
+		ok &= kfi_expect(PTR_ERR(domain), -EOPNOTSUPP);
+	kfi_domain_put(domain);
 	return ok ? 0 : -EBADMSG;
 }
 

@@ -93,15 +93,17 @@ impl DeviceHead {
 /// `device` is a device of this provider; `owner` outlives the domain.
 unsafe extern "C" fn domain_open(
     device: *mut bindings::kfi_device,
+    flags: u32,
     owner: *const c_char,
 ) -> *mut bindings::kfi_domain {
     // SAFETY: By the function's contract. CAST: the public part is at the head.
     let head = unsafe { &*device.cast_const().cast::<DeviceHead>() };
     // SAFETY: By the function's contract.
     let caller = unsafe { Caller::from_raw(owner) };
+    let rkey = flags & bindings::KFI_DOMAIN_UNSAFE_GLOBAL_RKEY != 0;
     object::into_ptr(
         client::find(&head.device)
-            .and_then(|home| Domain::open(home, caller))
+            .and_then(|home| Domain::open(home, rkey, caller))
             .map(object::give),
     )
 }

@@ -55,8 +55,11 @@ unsafe impl Sync for DomainHead {}
 
 impl DomainHead {
     /// A domain of kfi's own.
-    pub(crate) fn new(device: ARef<Device>, lkey: u32) -> Self {
-        Self::with_ops(device, lkey, DOMAIN_OPS.as_ptr())
+    pub(crate) fn new(device: ARef<Device>, lkey: u32, global_rkey: u32) -> Self {
+        let head = Self::with_ops(device, lkey, DOMAIN_OPS.as_ptr());
+        // SAFETY: Nobody else has the address yet.
+        unsafe { (*head.public.get()).unsafe_global_rkey = global_rkey };
+        head
     }
 
     /// A domain with its own table.

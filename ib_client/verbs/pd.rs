@@ -74,9 +74,23 @@ unsafe impl Sync for Pd {}
 impl Pd {
     /// Allocates a protection domain. Context: process, sleeps.
     pub fn new(guard: DeviceGuard, caller: Caller) -> Result<Arc<Self>> {
+        Self::alloc(guard, 0, caller)
+    }
+
+    /// Allocates one that has [`Pd::unsafe_global_rkey`]. Context: process, sleeps.
+    pub fn with_unsafe_global_rkey(guard: DeviceGuard, caller: Caller) -> Result<Arc<Self>> {
+        let flag = bindings::ib_pd_flags_IB_PD_UNSAFE_GLOBAL_RKEY;
+        Self::alloc(guard, flag, caller)
+    }
+
+    fn alloc(
+        guard: DeviceGuard,
+        flags: bindings::ib_pd_flags,
+        caller: Caller,
+    ) -> Result<Arc<Self>> {
         // SAFETY: The guard keeps the device usable, and the name lives long enough by the
         // invariant of `Caller`.
-        let raw = unsafe { bindings::__ib_alloc_pd(guard.as_raw(), 0, caller.as_ptr()) };
+        let raw = unsafe { bindings::__ib_alloc_pd(guard.as_raw(), flags, caller.as_ptr()) };
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?;
         // INVARIANT: Allocated just now on the guard's device. On failure the value below is
         // dropped, which frees it.
@@ -94,6 +108,17 @@ impl Pd {
     pub fn local_dma_lkey(&self) -> u32 {
         // SAFETY: By the type invariant the domain is there; the key does not change.
         unsafe { (*self.as_raw()).local_dma_lkey }
+    }
+
+    /// A key by which peers reach all memory of the host that is mapped, or 0: whoever knows it reads and writes it.
+    pub fn unsafe_global_rkey(&self) -> u32 {
+        // SAFETY: By the type invariant the domain is there; flags and key do not change.
+        unsafe {
+            match (*self.as_raw()).flags & bindings::ib_pd_flags_IB_PD_UNSAFE_GLOBAL_RKEY {
+                0 => 0,
+                _ => (*self.as_raw()).unsafe_global_rkey,
+            }
+        }
     }
 
     /// The device.

@@ -228,6 +228,7 @@ struct kfi_rx {
 #define KFI_CAP_READ_NEEDS_RKEY	0x0200	/* iWARP: the sink of a read is a region with KFI_ACCESS_REMOTE_WRITE */
 #define KFI_CAP_VIRT_DMA	0x0400	/* DMA addresses are kernel virtual addresses */
 #define KFI_CAP_P2P		0x0800	/* kfi_dma_map_sg() takes memory of PCI devices (pci_p2pdma) */
+#define KFI_CAP_UNSAFE_GLOBAL_RKEY 0x1000 /* KFI_DOMAIN_UNSAFE_GLOBAL_RKEY */
 
 /**
  * struct kfi_device_attr - what a device can do
@@ -333,6 +334,8 @@ void kfi_client_unregister(struct kfi_client *client);
  * @ops: the provider's
  * @device: the device
  * @local_dma_lkey: key for memory mapped by kfi_dma_map_*()
+ * @unsafe_global_rkey: with KFI_DOMAIN_UNSAFE_GLOBAL_RKEY a key by which peers reach all memory that is mapped by
+ *	kfi_dma_map_*(), at its DMA address; else 0
  * @core: kfi's own; the provider leaves it zero
  * @core.owner: the provider's module
  * @core.refs: the consumer's references and one for each object opened on the domain
@@ -345,6 +348,7 @@ struct kfi_domain {
 	const struct kfi_domain_ops	*ops;
 	struct kfi_device		*device;
 	u32				local_dma_lkey;
+	u32				unsafe_global_rkey;
 	struct {
 		struct module	*owner;
 		refcount_t	refs;
@@ -352,6 +356,12 @@ struct kfi_domain {
 		void		*record;
 	} core;
 };
+
+/*
+ * kfi_domain_open(): a key for all memory, never invalidated. Whoever knows it, or guesses it, reads and writes the
+ * memory of this host: only for drivers that have offered it to the administrator all along.
+ */
+#define KFI_DOMAIN_UNSAFE_GLOBAL_RKEY	0x1
 
 /**
  * __kfi_domain_open() - kfi_domain_open() with the consumer's name
@@ -366,13 +376,13 @@ struct kfi_domain *__kfi_domain_open(struct kfi_device *device, u32 flags, const
 /**
  * kfi_domain_open() - open a protection domain
  * @device: where
- * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @flags: 0 or, where there is KFI_CAP_UNSAFE_GLOBAL_RKEY, KFI_DOMAIN_UNSAFE_GLOBAL_RKEY
  *
  * The module's name is passed down, so that `rdma res show pd` names the consumer.
  *
  * Context: Process.
  * Return: the domain with one reference, for kfi_domain_put(); ERR_PTR: -ENODEV the device is going away, -EINVAL
- * @device is NULL, -EOPNOTSUPP unknown flag, -ENOMEM.
+ * @device is NULL, -EOPNOTSUPP unknown flag or capability missing, -ENOMEM.
  */
 #define kfi_domain_open(device, flags) __kfi_domain_open(device, flags, KBUILD_MODNAME)
 

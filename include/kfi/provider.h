@@ -135,10 +135,11 @@ struct kfi_domain_ops {
 
 /**
  * struct kfi_device_ops - a device
- * @domain_open: kfi_domain.device and kfi_domain.core are set by kfi.ko afterwards; @owner outlives the domain
+ * @domain_open: kfi_domain.device and kfi_domain.core are set by kfi.ko afterwards; @flags are those that the device's
+ *	capabilities allow; @owner outlives the domain
  */
 struct kfi_device_ops {
-	struct kfi_domain *(*domain_open)(struct kfi_device *device, const char *owner);
+	struct kfi_domain *(*domain_open)(struct kfi_device *device, u32 flags, const char *owner);
 };
 
 /**

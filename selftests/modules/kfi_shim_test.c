@@ -375,7 +375,7 @@ static const struct kfi_domain_ops fake_domain_ops = {
 	.dma_map_sg		= fake_dma_map_sg,
 };
 
-static struct kfi_domain *fake_domain_open(struct kfi_device *device, const char *owner)
+static struct kfi_domain *fake_domain_open(struct kfi_device *device, u32 flags, const char *owner)
 {
 	struct kfi_domain *domain = fake_new(sizeof(*domain));
 
@@ -656,7 +656,8 @@ static void test_domain(void)
 	EXPECT(domain->device == &devices[0]);
 	EXPECT(!strcmp(domain->core.consumer, KBUILD_MODNAME));
 	EXPECT(PTR_ERR(kfi_domain_open(NULL, 0)) == -EINVAL);
-	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], 1)) == -EOPNOTSUPP);
+	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], KFI_DOMAIN_UNSAFE_GLOBAL_RKEY)) == -EOPNOTSUPP);
+	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], 2)) == -EOPNOTSUPP);
 	EXPECT(PTR_ERR(kfi_domain_open(&devices[1], 0)) == -ENODEV);
 	EXPECT(kfi_domain_get(domain) == domain);
 	kfi_domain_put(domain);
@@ -794,7 +795,7 @@ static void test_srx(void)
 static void test_adopt(void)
 {
 	int refs = module_refcount(THIS_MODULE);
-	struct kfi_domain *domain = fake_domain_open(&devices[0], "");
+	struct kfi_domain *domain = fake_domain_open(&devices[0], 0, "");
 	struct kfi_srx *srx;
 	struct kfi_cq *cq;
 	struct kfi_mr *mr;

@@ -74,6 +74,7 @@ impl Device {
             mr: has(bindings::KFI_CAP_MR),
             sg_gaps: has(bindings::KFI_CAP_SG_GAPS),
             srx: has(bindings::KFI_CAP_SRX),
+            global_rkey: has(bindings::KFI_CAP_UNSAFE_GLOBAL_RKEY),
             max_tx: attr.max_tx,
             max_rx: attr.max_rx,
             max_tx_sge: attr.max_tx_sge,
@@ -125,11 +126,15 @@ impl Device {
     }
 
     /// Asks the provider for a domain. Nothing of kfi's own is set in it yet.
-    pub(super) fn domain_open(&self, consumer: Consumer) -> Result<NonNull<bindings::kfi_domain>> {
+    pub(super) fn domain_open(
+        &self,
+        flags: u32,
+        consumer: Consumer,
+    ) -> Result<NonNull<bindings::kfi_domain>> {
         // SAFETY: kfi_device_add() refuses NULL; the table lives as long as the device.
         let open = unsafe { (*self.fields().ops).domain_open }.ok_or_else(errno::eopnotsupp)?;
         // SAFETY: The device is there while it is borrowed; the name outlives the domain.
-        from_provider(unsafe { open(self.as_raw(), consumer.as_ptr()) })
+        from_provider(unsafe { open(self.as_raw(), flags, consumer.as_ptr()) })
     }
 }
 

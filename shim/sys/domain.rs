@@ -165,14 +165,15 @@ impl Domain {
         }
     }
 
-    /// Opens a domain on a device.
+    /// Opens a domain on a device; the flags are checked.
     pub(crate) fn open(
         device: &Device,
+        flags: u32,
         owner: ModuleRef,
         counts: Arc<Counts>,
         consumer: Consumer,
     ) -> Result<ARef<Self>> {
-        let raw = device.domain_open(consumer)?;
+        let raw = device.domain_open(flags, consumer)?;
         // SAFETY: The provider has made the domain for this call, and nobody else has seen it.
         Ok(unsafe { Self::init(raw, device, owner, counts, consumer) })
     }

@@ -62,6 +62,7 @@ pub(super) fn device() -> *mut bindings::kfi_device {
 /// Called by kfi.ko for the device.
 unsafe extern "C" fn domain_open(
     _device: *mut bindings::kfi_device,
+    _flags: u32,
     _owner: *const c_char,
 ) -> *mut bindings::kfi_domain {
     object::into_ptr(Domain::new().map(object::give))

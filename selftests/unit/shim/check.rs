@@ -22,6 +22,7 @@ fn limits() -> Limits {
         mr: true,
         sg_gaps: true,
         srx: true,
+        global_rkey: true,
         max_tx: 100,
         max_rx: 200,
         max_tx_sge: 4,
@@ -68,6 +69,20 @@ fn families() {
     }
     assert_eq!(Family::V4.sockaddr_len(), 16);
     assert_eq!(Family::V6.sockaddr_len(), 28);
+}
+
+#[test]
+fn domain_flags() {
+    let none = Limits::default();
+
+    assert_eq!(check::domain(&limits(), 0), Ok(()));
+    assert_eq!(check::domain(&limits(), 1), Ok(()));
+    assert_eq!(check::domain(&none, 0), Ok(()));
+    assert_eq!(check::domain(&none, 1), UNSUPPORTED);
+    for bit in 1..32 {
+        assert_eq!(check::domain(&limits(), 1 << bit), UNSUPPORTED);
+        assert_eq!(check::domain(&limits(), 1 | 1 << bit), UNSUPPORTED);
+    }
 }
 
 #[test]
