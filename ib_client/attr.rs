@@ -37,6 +37,10 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
     if device.has_caps(bindings::ib_device_cap_flags_IB_DEVICE_MEM_MGT_EXTENSIONS as u64) {
         caps |= bindings::KFI_CAP_SEND_INV | bindings::KFI_CAP_MR;
     }
+    let pi = device.has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_INTEGRITY_HANDOVER.into());
+    if pi {
+        caps |= bindings::KFI_CAP_PI;
+    }
     if device.has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_SG_GAPS_REG.into()) {
         caps |= bindings::KFI_CAP_SG_GAPS;
     }
@@ -62,6 +66,11 @@ pub(crate) fn of(device: &Device) -> bindings::kfi_device_attr {
         },
         max_cqe: positive(attrs.max_cqe),
         max_mr_pages: attrs.max_fast_reg_page_list_len,
+        max_pi_pages: if pi {
+            attrs.max_pi_fast_reg_page_list_len
+        } else {
+            0
+        },
         max_ird: positive(attrs.max_qp_rd_atom),
         max_ord: positive(attrs.max_qp_init_rd_atom),
         max_srx: positive(attrs.max_srq),

@@ -39,6 +39,8 @@ pub(crate) const ECANCELED: Errno = Errno::new(bindings::ECANCELED);
 pub(crate) const ECONNREFUSED: Errno = Errno::new(bindings::ECONNREFUSED);
 /// Connection reset.
 pub(crate) const ECONNRESET: Errno = Errno::new(bindings::ECONNRESET);
+/// Protection information is not what it should be.
+pub(crate) const EILSEQ: Errno = Errno::new(bindings::EILSEQ);
 /// No route.
 pub(crate) const EHOSTUNREACH: Errno = Errno::new(bindings::EHOSTUNREACH);
 /// No receive at the peer.

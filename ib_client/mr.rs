@@ -59,6 +59,7 @@ fn mr_type(kind: bindings::kfi_mr_type) -> Result<MrType> {
     match kind {
         bindings::kfi_mr_type_KFI_MR_MEM_REG => Ok(MrType::MemReg),
         bindings::kfi_mr_type_KFI_MR_SG_GAPS => Ok(MrType::SgGaps),
+        bindings::kfi_mr_type_KFI_MR_INTEGRITY => Ok(MrType::Integrity),
         _ => Err(EINVAL),
     }
 }

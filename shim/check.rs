@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) sg_gaps: bool,
     /// `KFI_CAP_SRX`
     pub(crate) srx: bool,
+    /// `KFI_CAP_PI`
+    pub(crate) pi: bool,
     /// `KFI_CAP_UNSAFE_GLOBAL_RKEY`
     pub(crate) global_rkey: bool,
     /// Operations of an endpoint.
@@ -49,6 +51,8 @@ pub(crate) struct Limits {
     pub(crate) max_cqe: u32,
     /// Pages in a memory region.
     pub(crate) max_mr_pages: u32,
+    /// Pages in one with protection information.
+    pub(crate) max_pi_pages: u32,
     /// Receives in a shared receive context.
     pub(crate) max_srx_wr: u32,
     /// Reads a peer may have outstanding.
@@ -69,8 +73,12 @@ pub(crate) const POLL_DIRECT: u32 = 3;
 pub(crate) const DOMAIN_GLOBAL_RKEY: u32 = 1;
 /// `KFI_MR_MEM_REG`
 pub(crate) const MR_MEM_REG: u32 = 0;
-/// `KFI_MR_SG_GAPS`, the last type of region
+/// `KFI_MR_SG_GAPS`
 pub(crate) const MR_SG_GAPS: u32 = 1;
+/// `KFI_MR_INTEGRITY`
+pub(crate) const MR_INTEGRITY: u32 = 2;
+/// `KFI_EP_PI`, the only flag of endpoints
+pub(crate) const EP_PI: u32 = 1;
 
 /// Address family, as far as kfi knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +219,8 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Checks them.
     pub(crate) fn check(&self, limits: &Limits) -> Check {
-        no_flags(self.flags)?;
+        no_flags(self.flags & !EP_PI)?;
+        supported(self.flags & EP_PI == 0 || limits.pi)?;
         supported(!self.srx || limits.srx)?;
         supported(self.max_rma == 0 || limits.rma_read || limits.rma_write)?;
         valid(self.max_tx != 0 && self.max_tx <= limits.max_tx)?;
@@ -232,9 +241,14 @@ pub(crate) fn cq(limits: &Limits, nr_cqe: u32, vector: i32, poll: u32, pool: boo
 
 /// kfi_mr_alloc()
 pub(crate) fn mr(limits: &Limits, kind: u32, max_sg: u32) -> Check {
-    valid(kind == MR_MEM_REG || kind == MR_SG_GAPS)?;
-    supported(limits.mr && (kind == MR_MEM_REG || limits.sg_gaps))?;
-    valid(max_sg != 0 && max_sg <= limits.max_mr_pages)
+    let (has_type, max) = match kind {
+        MR_MEM_REG => (true, limits.max_mr_pages),
+        MR_SG_GAPS => (limits.sg_gaps, limits.max_mr_pages),
+        MR_INTEGRITY => (limits.pi, limits.max_pi_pages),
+        _ => return Err(Refusal::Invalid),
+    };
+    supported(limits.mr && has_type)?;
+    valid(max_sg != 0 && max_sg <= max)
 }
 
 /// kfi_srx_alloc()

@@ -33,6 +33,8 @@ EXPORT_SYMBOL_NS_GPL(kfi_info_put, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_info_reject, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_alloc, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_free, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_mr_map_sg_pi, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_mr_pi_status, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_pool_destroy, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_pool_get, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_pool_init, "KFI");

@@ -53,6 +53,8 @@ const _: () = {
     assert!(check::MR_MEM_REG == bindings::kfi_mr_type_KFI_MR_MEM_REG);
     assert!(check::OWN_PORT == bindings::KFI_OWN_PORT);
     assert!(check::MR_SG_GAPS == bindings::kfi_mr_type_KFI_MR_SG_GAPS);
+    assert!(check::MR_INTEGRITY == bindings::kfi_mr_type_KFI_MR_INTEGRITY);
+    assert!(check::EP_PI == bindings::KFI_EP_PI);
 };
 
 /// Name of the consumer that an object is opened for: its module's name.

@@ -282,6 +282,7 @@ impl Conn {
                     max_recv_sge: 1,
                     max_rdma_ctxs: 0,
                 },
+                integrity: false,
             },
         )?;
         let flow = flow.clone();

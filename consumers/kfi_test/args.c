@@ -322,18 +322,51 @@ static int mr_in(struct kfi_domain *domain)
 {
 	u32 max = kfi_test_device->attr.max_mr_pages;
 	int gaps = kfi_test_caps & KFI_CAP_SG_GAPS ? 0 : -EOPNOTSUPP;
+	int pi = kfi_test_caps & KFI_CAP_PI ? 0 : -EOPNOTSUPP;
 	bool ok = kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, 0)), -EINVAL);
 
 	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, max + 1)), -EINVAL);
-	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_SG_GAPS + 1, 1)), -EINVAL);
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_INTEGRITY + 1, 1)), -EINVAL);
 	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_SG_GAPS, 1)), gaps);
 	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_MEM_REG, max)), 0);
+	ok &= kfi_expect(mr_errno(kfi_mr_alloc(domain, KFI_MR_INTEGRITY, 1)), pi);
 	return ok ? 0 : -EBADMSG;
 }
 
 static int mr_arguments(void)
 {
 	return with_domain(mr_in);
+}
+
+static int pi_in(struct kfi_domain *domain)
+{
+	struct kfi_pi_attr attr = { .wire = { .type = KFI_PI_T10_DIF, .interval = 512 } };
+	struct kfi_mr *mr = kfi_mr_alloc(domain, KFI_MR_MEM_REG, 1);
+	struct kfi_pi_fault fault;
+	struct scatterlist sg;
+	bool ok;
+
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	sg_init_table(&sg, 1);
+	ok = kfi_expect(kfi_mr_map_sg_pi(NULL, &sg, 1, NULL, 0, SZ_4K, &attr), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, NULL, 1, NULL, 0, SZ_4K, &attr), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, &sg, 0, NULL, 0, SZ_4K, &attr), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, &sg, 1, NULL, 1, SZ_4K, &attr), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, &sg, 1, NULL, 0, 1000, &attr), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, &sg, 1, NULL, 0, SZ_4K, NULL), -EINVAL);
+	/* A region of another type. */
+	ok &= kfi_expect(kfi_mr_map_sg_pi(mr, &sg, 1, NULL, 0, SZ_4K, &attr) < 0, true);
+	ok &= kfi_expect(kfi_mr_pi_status(mr, &fault) < 0, true);
+	ok &= kfi_expect(kfi_mr_pi_status(NULL, &fault), -EINVAL);
+	ok &= kfi_expect(kfi_mr_pi_status(mr, NULL), -EINVAL);
+	kfi_mr_free(mr);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int pi_arguments(void)
+{
+	return with_domain(pi_in);
 }
 
 static int mr_pool_in(struct kfi_domain *domain)
@@ -473,6 +506,7 @@ const struct kfi_case kfi_args_cases[] = {
 	{ "cq: arguments", cq_arguments },
 	{ "cq: poll of a queue that is not direct", cq_poll },
 	{ "mr: arguments", mr_arguments, KFI_CAP_MR },
+	{ "mr: arguments of protection information", pi_arguments, KFI_CAP_MR },
 	{ "mr: pool", mr_pool, KFI_CAP_MR },
 	{ "srx: arguments", srx_arguments, KFI_CAP_SRX },
 	{ "dma: arguments", dma_arguments },

@@ -281,14 +281,22 @@ unsafe extern "C" fn ulp_mr_alloc(
     max_sg: u32,
 ) -> *mut bindings::kfi_mr {
     let alloc = || -> Result<*mut bindings::kfi_mr> {
-        let kind = match kind {
-            bindings::kfi_mr_type_KFI_MR_MEM_REG => bindings::ib_mr_type_IB_MR_TYPE_MEM_REG,
-            bindings::kfi_mr_type_KFI_MR_SG_GAPS => bindings::ib_mr_type_IB_MR_TYPE_SG_GAPS,
-            _ => return Err(EINVAL),
+        // SAFETY: By the function's contract; kfi.ko has compared the type with the device's capabilities.
+        let raw = unsafe {
+            let pd = object::borrow::<UlpDomain>(domain).pd;
+            match kind {
+                bindings::kfi_mr_type_KFI_MR_MEM_REG => {
+                    bindings::ib_alloc_mr(pd, bindings::ib_mr_type_IB_MR_TYPE_MEM_REG, max_sg)
+                }
+                bindings::kfi_mr_type_KFI_MR_SG_GAPS => {
+                    bindings::ib_alloc_mr(pd, bindings::ib_mr_type_IB_MR_TYPE_SG_GAPS, max_sg)
+                }
+                bindings::kfi_mr_type_KFI_MR_INTEGRITY => {
+                    bindings::ib_alloc_mr_integrity(pd, max_sg, max_sg)
+                }
+                _ => return Err(EINVAL),
+            }
         };
-        // SAFETY: By the function's contract.
-        let raw =
-            unsafe { bindings::ib_alloc_mr(object::borrow::<UlpDomain>(domain).pd, kind, max_sg) };
         // INVARIANT: Allocated just now.
         let mr = UlpMr {
             raw: from_err_ptr(raw)?,

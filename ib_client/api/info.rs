@@ -139,6 +139,7 @@ unsafe fn ep_attr<'a>(
             max_rx_sge: attr.max_rx_sge,
             max_rma: attr.max_rma,
             max_rma_pages: attr.max_rma_pages,
+            integrity: attr.flags & bindings::KFI_EP_PI != 0,
             event: super::conn::EventFn::new(attr.event).ok_or(EINVAL)?,
         })
     }

@@ -2,6 +2,8 @@
 
 //! Memory regions: the data path and the table.
 
+mod pi;
+
 use super::import::UlpMr;
 use super::{
     bindings,
@@ -166,4 +168,6 @@ pub(super) static MR_OPS: Table<bindings::kfi_mr_ops> = Table(bindings::kfi_mr_o
         next_key: Some(next_key),
     },
     free: Some(free),
+    map_sg_pi: Some(pi::map_sg_pi),
+    pi_status: Some(pi::pi_status),
 });

@@ -255,7 +255,11 @@ unsafe fn translate(
                 if (*op).access & !bindings::KFI_ACCESS_ALL != 0 {
                     return Err(EOPNOTSUPP.to_errno());
                 }
-                (*reg).mr = MrHead::native((*op).mr)?;
+                let mr = MrHead::native((*op).mr)?;
+                if (*mr).type_ == bindings::ib_mr_type_IB_MR_TYPE_INTEGRITY {
+                    (*wr).wr.opcode = bindings::ib_wr_opcode_IB_WR_REG_MR_INTEGRITY;
+                }
+                (*reg).mr = mr;
                 (*reg).key = (*op).rkey;
                 (*reg).access = access_flags((*op).access);
                 (*wr).wr.num_sge = 0;

@@ -63,6 +63,8 @@ pub(crate) struct EpAttr<'a> {
     pub(crate) max_rx_sge: u32,
     pub(crate) max_rma: u32,
     pub(crate) max_rma_pages: u32,
+    /// `KFI_EP_PI`
+    pub(crate) integrity: bool,
     pub(crate) event: EventFn,
 }
 
@@ -161,6 +163,7 @@ impl Conn {
                     .checked_mul(attr.max_rma)
                     .ok_or(EINVAL)?,
             },
+            integrity: attr.integrity,
         };
         let limits = Limits {
             caps: device_attr.caps,

@@ -58,6 +58,8 @@ pub enum MrType {
     MemReg,
     /// Anything.
     SgGaps,
+    /// Whole pages of data, and of its protection information.
+    Integrity,
 }
 
 /// What a region may be used for.
@@ -123,13 +125,27 @@ impl Mr {
             {
                 bindings::ib_mr_type_IB_MR_TYPE_SG_GAPS
             }
-            MrType::SgGaps => return Err(errno::eopnotsupp()),
+            MrType::Integrity
+                if pd
+                    .device()
+                    .has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_INTEGRITY_HANDOVER.into()) =>
+            {
+                bindings::ib_mr_type_IB_MR_TYPE_INTEGRITY
+            }
+            MrType::SgGaps | MrType::Integrity => return Err(errno::eopnotsupp()),
         };
         if max_sg == 0 {
             return Err(EINVAL);
         }
         // SAFETY: The domain keeps the device usable, and the device has this type.
-        let raw = unsafe { bindings::ib_alloc_mr(pd.as_raw(), mr_type, max_sg) };
+        let raw = unsafe {
+            match mr_type {
+                bindings::ib_mr_type_IB_MR_TYPE_INTEGRITY => {
+                    bindings::ib_alloc_mr_integrity(pd.as_raw(), max_sg, max_sg)
+                }
+                _ => bindings::ib_alloc_mr(pd.as_raw(), mr_type, max_sg),
+            }
+        };
         let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOMEM)?;
         // INVARIANT: Allocated just now.
         Ok(Self {

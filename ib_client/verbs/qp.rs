@@ -55,6 +55,8 @@ pub struct Config {
     pub srq: Option<Arc<Srq>>,
     /// Limits. Room for the work requests that draining needs is added.
     pub cap: Cap,
+    /// Whether memory regions with protection information are used; the device can do that.
+    pub integrity: bool,
 }
 
 /// The C-side hooks of a queue pair, for users that have code in C.
@@ -120,6 +122,7 @@ impl Qp {
             recv_cq,
             srq,
             cap,
+            integrity,
         } = config;
         let device = pd.device();
         let same = |d: &Device| d.is_same(device);
@@ -155,6 +158,11 @@ impl Qp {
             },
             sq_sig_type: bindings::ib_sig_type_IB_SIGNAL_REQ_WR,
             qp_type: bindings::ib_qp_type_IB_QPT_RC,
+            create_flags: if integrity {
+                bindings::ib_qp_create_flags_IB_QP_CREATE_INTEGRITY_EN as u32
+            } else {
+                0
+            },
             ..Default::default()
         };
         // SAFETY: The identifier has a device and is claimed for this queue pair; everything in

@@ -224,7 +224,7 @@ struct kfi_rx {
 #define KFI_CAP_MR		0x0020	/* KFI_OP_MR_REG and KFI_OP_MR_INV */
 #define KFI_CAP_SG_GAPS		0x0040	/* KFI_MR_SG_GAPS */
 #define KFI_CAP_SRX		0x0080
-#define KFI_CAP_PI		0x0100	/* T10 protection information; no provider has it yet */
+#define KFI_CAP_PI		0x0100	/* KFI_EP_PI and KFI_MR_INTEGRITY: T10 protection information */
 #define KFI_CAP_READ_NEEDS_RKEY	0x0200	/* iWARP: the sink of a read is a region with KFI_ACCESS_REMOTE_WRITE */
 #define KFI_CAP_VIRT_DMA	0x0400	/* DMA addresses are kernel virtual addresses */
 #define KFI_CAP_P2P		0x0800	/* kfi_dma_map_sg() takes memory of PCI devices (pci_p2pdma) */
@@ -240,6 +240,8 @@ struct kfi_rx {
  * @max_read_sge: elements in a read
  * @max_cqe: largest completion queue
  * @max_mr_pages: pages in a memory region
+ * @max_pi_pages: pages in a region of KFI_MR_INTEGRITY, of data and as many of protection information; 0 without
+ *	KFI_CAP_PI
  * @max_ird: reads a peer may have outstanding at us
  * @max_ord: reads we may have outstanding at a peer
  * @max_srx: shared receive contexts
@@ -257,6 +259,7 @@ struct kfi_device_attr {
 	u32	max_read_sge;
 	u32	max_cqe;
 	u32	max_mr_pages;
+	u32	max_pi_pages;
 	u32	max_ird;
 	u32	max_ord;
 	u32	max_srx;
@@ -585,10 +588,13 @@ void kfi_cq_free(struct kfi_cq *cq);
  * enum kfi_mr_type - shape of the memory a region can take
  * @KFI_MR_MEM_REG: pages without gaps between them
  * @KFI_MR_SG_GAPS: any scatter list; needs KFI_CAP_SG_GAPS
+ * @KFI_MR_INTEGRITY: pages of data, and their protection information, which the device checks, adds or takes away
+ *	on the way; needs KFI_CAP_PI. Mapped by kfi_mr_map_sg_pi(), for endpoints with KFI_EP_PI
  */
 enum kfi_mr_type {
 	KFI_MR_MEM_REG,
 	KFI_MR_SG_GAPS,
+	KFI_MR_INTEGRITY,
 };
 
 /**
@@ -623,8 +629,8 @@ struct kfi_mr {
  * @max_sg: pages (elements, for KFI_MR_SG_GAPS) it can take
  *
  * Context: Process.
- * Return: the region, for kfi_mr_free(), or ERR_PTR: -EINVAL @max_sg is 0 or beyond kfi_device_attr.max_mr_pages or
- * @type unknown, -EOPNOTSUPP capability missing, -ENOMEM, -ENODEV.
+ * Return: the region, for kfi_mr_free(), or ERR_PTR: -EINVAL @max_sg is 0 or beyond kfi_device_attr.max_mr_pages
+ * (max_pi_pages for KFI_MR_INTEGRITY) or @type unknown, -EOPNOTSUPP capability missing, -ENOMEM, -ENODEV.
  */
 struct kfi_mr *kfi_mr_alloc(struct kfi_domain *domain, enum kfi_mr_type type, u32 max_sg);
 
@@ -647,6 +653,115 @@ void kfi_mr_free(struct kfi_mr *mr);
  * Return: 0; -EPROTO the peer invalidated something else: end the connection.
  */
 int kfi_mr_remote_inv(struct kfi_mr *mr, u32 key);
+
+/**
+ * enum kfi_pi_type - protection information of one side
+ * @KFI_PI_NONE: it has none: the device adds it on the way to the other side, or takes it away
+ * @KFI_PI_T10_DIF: eight bytes of T10 DIF behind each interval of data
+ */
+enum kfi_pi_type {
+	KFI_PI_NONE,
+	KFI_PI_T10_DIF,
+};
+
+/**
+ * enum kfi_pi_guard - checksum of the data
+ * @KFI_PI_GUARD_CRC: the CRC of T10 DIF
+ * @KFI_PI_GUARD_CSUM: the IP checksum
+ */
+enum kfi_pi_guard {
+	KFI_PI_GUARD_CRC,
+	KFI_PI_GUARD_CSUM,
+};
+
+/* kfi_pi_attr.check_mask, one bit for each of the eight bytes; and kfi_pi_fault.what */
+#define KFI_PI_CHECK_GUARD	0xc0
+#define KFI_PI_CHECK_APP	0x30
+#define KFI_PI_CHECK_REF	0x0f
+
+/**
+ * struct kfi_pi_domain - protection information in memory, or on the wire
+ * @type: whether there is any; the rest has no meaning without
+ * @guard: kind of guard
+ * @interval: bytes of data that one of them protects
+ * @guard_seed: where the guard starts
+ * @app_tag: application tag
+ * @app_check_mask: bits of it that are compared
+ * @ref_tag: reference tag of the first interval
+ * @ref_remap: the reference tag grows by one with each interval
+ * @app_escape: an application tag of 0xffff means: not to be checked
+ * @ref_escape: only if the reference tag is 0xffffffff, too
+ */
+struct kfi_pi_domain {
+	enum kfi_pi_type	type;
+	enum kfi_pi_guard	guard;
+	u16			interval;
+	u16			guard_seed;
+	u16			app_tag;
+	u16			app_check_mask;
+	u32			ref_tag;
+	bool			ref_remap;
+	bool			app_escape;
+	bool			ref_escape;
+};
+
+/**
+ * struct kfi_pi_attr - what kfi_mr_map_sg_pi() is asked for
+ * @check_mask: KFI_PI_CHECK_*: what the device compares
+ * @mem: in the memory of the region
+ * @wire: as the peer sees it
+ */
+struct kfi_pi_attr {
+	u8			check_mask;
+	struct kfi_pi_domain	mem;
+	struct kfi_pi_domain	wire;
+};
+
+/**
+ * struct kfi_pi_fault - what kfi_mr_pi_status() has found
+ * @what: one of KFI_PI_CHECK_*
+ * @expected: value that it should have
+ * @actual: value that it has
+ * @offset: byte of the data in front of it
+ */
+struct kfi_pi_fault {
+	u32	what;
+	u32	expected;
+	u32	actual;
+	u64	offset;
+};
+
+/**
+ * kfi_mr_map_sg_pi() - give a region data and its protection information
+ * @mr: a region of KFI_MR_INTEGRITY that is not registered
+ * @data: scatter list of the data, mapped by kfi_dma_map_sg()
+ * @nr_data: number of its mapped elements
+ * @meta: the same of the protection information, or NULL if there is none in memory
+ * @nr_meta: number of its mapped elements
+ * @page_size: alignment of the gaps, a power of two
+ * @attr: read before return
+ *
+ * Sets @mr->iova and @mr->length. The key is valid only after kfi_op_mr_reg().
+ *
+ * Context: Any.
+ * Return: 0; -EINVAL @attr or @data is missing, a number is out of range, the lists do not fit or @mr is of another
+ * type; -EOPNOTSUPP, -ENODEV, -ENOMEM.
+ */
+int kfi_mr_map_sg_pi(struct kfi_mr *mr, struct scatterlist *data, int nr_data, struct scatterlist *meta, int nr_meta,
+		     u32 page_size, const struct kfi_pi_attr *attr);
+
+/**
+ * kfi_mr_pi_status() - was the protection information as it should be?
+ * @mr: a region of KFI_MR_INTEGRITY that the peer has used
+ * @fault: filled in for -EILSEQ
+ *
+ * To be asked before the region is mapped again.
+ *
+ * Context: Any.
+ * Return: 0 it was; -EILSEQ it was not; -EINVAL @mr or @fault is NULL or @mr is of another type, -EOPNOTSUPP, -ENODEV,
+ * or what the device says.
+ */
+int kfi_mr_pi_status(struct kfi_mr *mr, struct kfi_pi_fault *fault);
 
 /**
  * struct kfi_mr_pool - memory regions allocated ahead, to be taken in any context
@@ -895,6 +1010,9 @@ struct kfi_event {
 	struct kfi_info		*info;
 };
 
+/* kfi_ep_attr.flags */
+#define KFI_EP_PI	0x1	/* regions of KFI_MR_INTEGRITY are used; needs KFI_CAP_PI */
+
 /**
  * struct kfi_ep_attr - what kfi_ep_open() is asked for
  * @tx_cq: completion queue of operations
@@ -907,7 +1025,7 @@ struct kfi_event {
  * @max_rma: kfi_rma contexts outstanding, at most kfi_device_attr.max_tx; 0 if kfi_rma_*() is not used, else
  *	@max_tx_sge is not 0
  * @max_rma_pages: pages in the largest of them; 0 for no more than one memory region takes
- * @flags: must be 0; others are refused with -EOPNOTSUPP
+ * @flags: KFI_EP_*; others are refused with -EOPNOTSUPP
  * @event: event callback
  * @priv: the consumer's, kept in kfi_ep.priv
  */

@@ -87,10 +87,15 @@ struct kfi_cq_ops {
  * struct kfi_mr_ops - a memory region
  * @data: map_sg; next_key changes rkey and lkey before a registration
  * @free: deregister; the consumer has fenced it
+ * @map_sg_pi: any context, see kfi_mr_map_sg_pi(); NULL without KFI_CAP_PI
+ * @pi_status: any context, see kfi_mr_pi_status(); NULL without KFI_CAP_PI
  */
 struct kfi_mr_ops {
 	struct kfi_mr_data_ops data;
 	void (*free)(struct kfi_mr *mr);
+	int (*map_sg_pi)(struct kfi_mr *mr, struct scatterlist *data, int nr_data, struct scatterlist *meta,
+			 int nr_meta, u32 page_size, const struct kfi_pi_attr *attr);
+	int (*pi_status)(struct kfi_mr *mr, struct kfi_pi_fault *fault);
 };
 
 /**

@@ -722,7 +722,8 @@ static void test_mr(void)
 	EXPECT(PTR_ERR(kfi_mr_alloc(NULL, KFI_MR_MEM_REG, 1)) == -EINVAL);
 	EXPECT(PTR_ERR(kfi_mr_alloc(domain, KFI_MR_MEM_REG, 0)) == -EINVAL);
 	EXPECT(PTR_ERR(kfi_mr_alloc(domain, KFI_MR_MEM_REG, 65)) == -EINVAL);
-	EXPECT(PTR_ERR(kfi_mr_alloc(domain, (enum kfi_mr_type)2, 1)) == -EINVAL);
+	EXPECT(PTR_ERR(kfi_mr_alloc(domain, (enum kfi_mr_type)3, 1)) == -EINVAL);
+	EXPECT(PTR_ERR(kfi_mr_alloc(domain, KFI_MR_INTEGRITY, 1)) == -EOPNOTSUPP);
 	EXPECT(PTR_ERR(kfi_mr_alloc(domain, KFI_MR_SG_GAPS, 1)) == -EOPNOTSUPP);
 	mr->need_inval = true;
 	EXPECT(kfi_mr_remote_inv(mr, mr->rkey + 1) == -EPROTO);

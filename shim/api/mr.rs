@@ -14,7 +14,10 @@ use crate::{
         kfi_domain,
         kfi_mr,
         kfi_mr_pool,
-        kfi_mr_type, //
+        kfi_mr_type,
+        kfi_pi_attr,
+        kfi_pi_fault,
+        scatterlist, //
     },
     mr_pool,
     objects,
@@ -25,11 +28,16 @@ use crate::{
     }, //
 };
 use core::ptr::NonNull;
-use kernel::ffi::c_int;
+use kernel::{
+    ffi::c_int,
+    prelude::*, //
+};
 
 prototypes!(
     kfi_mr_alloc,
     kfi_mr_free,
+    kfi_mr_map_sg_pi,
+    kfi_mr_pi_status,
     kfi_mr_pool_destroy,
     kfi_mr_pool_get,
     kfi_mr_pool_init,
@@ -75,6 +83,55 @@ pub(crate) unsafe extern "C" fn kfi_mr_remote_inv(mr: *mut kfi_mr, key: u32) -> 
     // SAFETY: Promised by the caller.
     let mr = unsafe { Mr::from_raw(NonNull::new_unchecked(mr)) };
     errno(objects::mr_remote_inv(mr, key))
+}
+
+/// Documented in kfi.h.
+///
+/// # Safety
+///
+/// `mr` is NULL, or live and only the caller uses it; `data` and `meta` are NULL or have that many elements; `attr` is
+/// NULL or valid.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_mr_map_sg_pi(
+    mr: *mut kfi_mr,
+    data: *mut scatterlist,
+    nr_data: c_int,
+    meta: *mut scatterlist,
+    nr_meta: c_int,
+    page_size: u32,
+    attr: *const kfi_pi_attr,
+) -> c_int {
+    let Some(mr) = NonNull::new(mr) else {
+        return EINVAL.to_errno();
+    };
+    if data.is_null()
+        || nr_data <= 0
+        || nr_meta < 0
+        || (meta.is_null() && nr_meta != 0)
+        || !page_size.is_power_of_two()
+        || attr.is_null()
+    {
+        return EINVAL.to_errno();
+    }
+    // SAFETY: Promised by the caller.
+    unsafe { Mr::from_raw(mr).map_sg_pi(data, nr_data, meta, nr_meta, page_size, attr) }
+}
+
+/// Documented in kfi.h.
+///
+/// # Safety
+///
+/// `mr` is NULL, or live and only the caller uses it; `fault` is NULL or may be written.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_mr_pi_status(
+    mr: *mut kfi_mr,
+    fault: *mut kfi_pi_fault,
+) -> c_int {
+    let (Some(mr), Some(mut fault)) = (NonNull::new(mr), NonNull::new(fault)) else {
+        return EINVAL.to_errno();
+    };
+    // SAFETY: Promised by the caller.
+    unsafe { Mr::from_raw(mr).pi_status(fault.as_mut()) }
 }
 
 /// Documented in kfi.h.

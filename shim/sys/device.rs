@@ -74,6 +74,7 @@ impl Device {
             mr: has(bindings::KFI_CAP_MR),
             sg_gaps: has(bindings::KFI_CAP_SG_GAPS),
             srx: has(bindings::KFI_CAP_SRX),
+            pi: has(bindings::KFI_CAP_PI),
             global_rkey: has(bindings::KFI_CAP_UNSAFE_GLOBAL_RKEY),
             max_tx: attr.max_tx,
             max_rx: attr.max_rx,
@@ -81,6 +82,7 @@ impl Device {
             max_rx_sge: attr.max_rx_sge,
             max_cqe: attr.max_cqe,
             max_mr_pages: attr.max_mr_pages,
+            max_pi_pages: attr.max_pi_pages,
             max_srx_wr: attr.max_srx_wr,
             max_ird: attr.max_ird,
             max_ord: attr.max_ord,
@@ -116,6 +118,7 @@ impl Device {
         show("max_read_sge", attr.max_read_sge.into());
         show("max_cqe", attr.max_cqe.into());
         show("max_mr_pages", attr.max_mr_pages.into());
+        show("max_pi_pages", attr.max_pi_pages.into());
         show("max_ird", attr.max_ird.into());
         show("max_ord", attr.max_ord.into());
         show("max_srx", attr.max_srx.into());

@@ -7,6 +7,7 @@ use super::{
         Domain,
         Parent, //
     },
+    errno,
     own::{
         Object,
         Own, //
@@ -18,6 +19,7 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    ffi::c_int,
     prelude::*,
     types::Opaque, //
 };
@@ -90,6 +92,40 @@ impl Mr {
 
     pub(super) fn as_raw(&self) -> *mut bindings::kfi_mr {
         self.0.get()
+    }
+
+    /// kfi_mr_map_sg_pi()
+    ///
+    /// # Safety
+    ///
+    /// The lists have that many elements, and `attr` is valid.
+    pub(crate) unsafe fn map_sg_pi(
+        &self,
+        data: *mut bindings::scatterlist,
+        nr_data: c_int,
+        meta: *mut bindings::scatterlist,
+        nr_meta: c_int,
+        page_size: u32,
+        attr: *const bindings::kfi_pi_attr,
+    ) -> c_int {
+        // SAFETY: Providers do not hand out a region without ops.
+        match unsafe { (*(*self.as_raw()).ops).map_sg_pi } {
+            // SAFETY: Promised by the caller.
+            Some(map) => unsafe {
+                map(self.as_raw(), data, nr_data, meta, nr_meta, page_size, attr)
+            },
+            None => errno::eopnotsupp().to_errno(),
+        }
+    }
+
+    /// kfi_mr_pi_status()
+    pub(crate) fn pi_status(&self, fault: &mut bindings::kfi_pi_fault) -> c_int {
+        // SAFETY: Providers do not hand out a region without ops.
+        match unsafe { (*(*self.as_raw()).ops).pi_status } {
+            // SAFETY: The region is live, and `fault` may be written.
+            Some(status) => unsafe { status(self.as_raw(), fault) },
+            None => errno::eopnotsupp().to_errno(),
+        }
     }
 
     /// The remote key.

@@ -35,6 +35,7 @@ const ATTR: bindings::kfi_device_attr = bindings::kfi_device_attr {
     max_read_sge: 32,
     max_cqe: 1 << 20,
     max_mr_pages: 4096,
+    max_pi_pages: 0,
     max_ird: 128,
     max_ord: 128,
     max_srx: 1 << 16,

@@ -124,6 +124,8 @@ static OPS: Table<bindings::kfi_mr_ops> = Table(bindings::kfi_mr_ops {
         next_key: Some(next_key),
     },
     free: Some(free),
+    map_sg_pi: None,
+    pi_status: None,
 });
 
 /// Whether a region is of this provider.

@@ -162,6 +162,7 @@ impl Conn {
                 max_recv_sge: 1,
                 max_rdma_ctxs: 4,
             },
+            integrity: false,
         };
         self.qp.populate(Qp::new(id.clone(), config())?);
         let second = Qp::new(id.clone(), config()).err();

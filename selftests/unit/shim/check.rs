@@ -22,6 +22,7 @@ fn limits() -> Limits {
         mr: true,
         sg_gaps: true,
         srx: true,
+        pi: true,
         global_rkey: true,
         max_tx: 100,
         max_rx: 200,
@@ -29,6 +30,7 @@ fn limits() -> Limits {
         max_rx_sge: 3,
         max_cqe: 1000,
         max_mr_pages: 256,
+        max_pi_pages: 128,
         max_srx_wr: 50,
         max_ird: 16,
         max_ord: 8,
@@ -260,10 +262,17 @@ fn endpoint_limits() {
         .check(&limits()),
         INVALID
     );
-    for bit in 0..32 {
+    for bit in 1..32 {
         let flags = 1 << bit;
         assert_eq!(Endpoint { flags, ..most() }.check(&limits()), UNSUPPORTED);
     }
+    let pi = || Endpoint { flags: 1, ..most() };
+    let without = Limits {
+        pi: false,
+        ..limits()
+    };
+    assert_eq!(pi().check(&limits()), Ok(()));
+    assert_eq!(pi().check(&without), UNSUPPORTED);
 }
 
 #[test]
@@ -337,11 +346,19 @@ fn region() {
         ..limits()
     };
 
+    let no_pi = Limits {
+        pi: false,
+        ..limits()
+    };
+
     assert_eq!(check::mr(&limits(), 0, 256), Ok(()));
     assert_eq!(check::mr(&limits(), 1, 1), Ok(()));
     assert_eq!(check::mr(&limits(), 0, 0), INVALID);
     assert_eq!(check::mr(&limits(), 0, 257), INVALID);
-    assert_eq!(check::mr(&limits(), 2, 1), INVALID);
+    assert_eq!(check::mr(&limits(), 2, 128), Ok(()));
+    assert_eq!(check::mr(&limits(), 2, 129), INVALID);
+    assert_eq!(check::mr(&limits(), 3, 1), INVALID);
+    assert_eq!(check::mr(&no_pi, 2, 1), UNSUPPORTED);
     assert_eq!(check::mr(&no_gaps, 1, 1), UNSUPPORTED);
     assert_eq!(check::mr(&no_gaps, 0, 1), Ok(()));
     assert_eq!(check::mr(&none, 0, 1), UNSUPPORTED);
