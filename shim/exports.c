@@ -5,6 +5,11 @@
 #include <kfi/provider.h>
 
 EXPORT_SYMBOL_NS_GPL(__kfi_cq_alloc, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_dma_map_single, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_dma_mapping_error, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_dma_sync_single_for_cpu, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_dma_sync_single_for_device, "KFI");
+EXPORT_SYMBOL_NS_GPL(__kfi_dma_unmap_single, "KFI");
 EXPORT_SYMBOL_NS_GPL(__kfi_domain_open, "KFI");
 EXPORT_SYMBOL_NS_GPL(__kfi_pep_open, "KFI");
 EXPORT_SYMBOL_NS_GPL(__kfi_resolve, "KFI");
@@ -13,12 +18,7 @@ EXPORT_SYMBOL_NS_GPL(kfi_client_register, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_client_unregister, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_cq_free, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_dma_map_sg, "KFI");
-EXPORT_SYMBOL_NS_GPL(kfi_dma_map_single, "KFI");
-EXPORT_SYMBOL_NS_GPL(kfi_dma_mapping_error, "KFI");
-EXPORT_SYMBOL_NS_GPL(kfi_dma_sync_single_for_cpu, "KFI");
-EXPORT_SYMBOL_NS_GPL(kfi_dma_sync_single_for_device, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_dma_unmap_sg, "KFI");
-EXPORT_SYMBOL_NS_GPL(kfi_dma_unmap_single, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_domain_get, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_domain_put, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_abort, "KFI");

@@ -163,7 +163,7 @@ impl Buffer {
         let mut mem = KVec::from_elem(0u8, len, GFP_KERNEL)?;
         // SAFETY: The memory is `len` bytes of kmalloc(), which stays while it is mapped: `drop()` unmaps it.
         let addr = unsafe {
-            bindings::kfi_dma_map_single(
+            bindings::__kfi_dma_map_single(
                 domain.as_ptr(),
                 mem.as_mut_ptr().cast(),
                 len,
@@ -172,7 +172,7 @@ impl Buffer {
         };
         // SAFETY: `addr` is what mapping returned.
         kernel::error::to_result(unsafe {
-            bindings::kfi_dma_mapping_error(domain.as_ptr(), addr)
+            bindings::__kfi_dma_mapping_error(domain.as_ptr(), addr)
         })?;
         // INVARIANT: It has just been mapped there.
         Ok(Self {
@@ -203,7 +203,7 @@ impl Buffer {
         let dir = DataDirection::Bidirectional.into();
         // SAFETY: By the invariants the arguments are those of the mapping.
         unsafe {
-            bindings::kfi_dma_sync_single_for_cpu(
+            bindings::__kfi_dma_sync_single_for_cpu(
                 self.domain.as_ptr(),
                 self.addr,
                 self.mem.len(),
@@ -213,7 +213,7 @@ impl Buffer {
         let result = f(self.mem.as_mut_slice());
         // SAFETY: As above.
         unsafe {
-            bindings::kfi_dma_sync_single_for_device(
+            bindings::__kfi_dma_sync_single_for_device(
                 self.domain.as_ptr(),
                 self.addr,
                 self.mem.len(),
@@ -229,7 +229,7 @@ impl Drop for Buffer {
         // SAFETY: By the invariants the arguments are those of the mapping. No operation has the memory: it would own
         // this value.
         unsafe {
-            bindings::kfi_dma_unmap_single(
+            bindings::__kfi_dma_unmap_single(
                 self.domain.as_ptr(),
                 self.addr,
                 self.mem.len(),

@@ -406,6 +406,28 @@ struct kfi_domain *kfi_domain_get(struct kfi_domain *domain);
  */
 void kfi_domain_put(struct kfi_domain *domain);
 
+/* The functions below, out of line: for devices with a DMA engine, and for Rust. */
+u64 __kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size, enum dma_data_direction dir);
+void __kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+int __kfi_dma_mapping_error(struct kfi_domain *domain, u64 addr);
+void __kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+void __kfi_dma_sync_single_for_device(struct kfi_domain *domain, u64 addr, size_t size,
+				      enum dma_data_direction dir);
+
+/**
+ * kfi_domain_is_virt() - are DMA addresses of this domain kernel virtual addresses?
+ * @domain: the domain
+ *
+ * Then mapping is a cast, and nothing is called for it.
+ *
+ * Context: Any.
+ * Return: KFI_CAP_VIRT_DMA.
+ */
+static inline bool kfi_domain_is_virt(const struct kfi_domain *domain)
+{
+	return domain->device->attr.caps & KFI_CAP_VIRT_DMA;
+}
+
 /**
  * kfi_dma_map_single() - make a buffer usable for local operations
  * @domain: the domain of the endpoint that will use it
@@ -418,7 +440,13 @@ void kfi_domain_put(struct kfi_domain *domain);
  * Context: Any.
  * Return: address for kfi_sge.addr with kfi_domain.local_dma_lkey as key; to be tested by kfi_dma_mapping_error().
  */
-u64 kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size, enum dma_data_direction dir);
+static inline u64 kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size,
+				     enum dma_data_direction dir)
+{
+	if (kfi_domain_is_virt(domain))
+		return (uintptr_t)ptr;
+	return __kfi_dma_map_single(domain, ptr, size, dir);
+}
 
 /**
  * kfi_dma_unmap_single() - undo kfi_dma_map_single()
@@ -431,7 +459,12 @@ u64 kfi_dma_map_single(struct kfi_domain *domain, void *ptr, size_t size, enum d
  *
  * Context: Any.
  */
-void kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size, enum dma_data_direction dir);
+static inline void kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size,
+					enum dma_data_direction dir)
+{
+	if (!kfi_domain_is_virt(domain))
+		__kfi_dma_unmap_single(domain, addr, size, dir);
+}
 
 /**
  * kfi_dma_mapping_error() - did kfi_dma_map_single() fail?
@@ -441,7 +474,10 @@ void kfi_dma_unmap_single(struct kfi_domain *domain, u64 addr, size_t size, enum
  * Context: Any.
  * Return: 0; -ENOMEM it did.
  */
-int kfi_dma_mapping_error(struct kfi_domain *domain, u64 addr);
+static inline int kfi_dma_mapping_error(struct kfi_domain *domain, u64 addr)
+{
+	return kfi_domain_is_virt(domain) ? 0 : __kfi_dma_mapping_error(domain, addr);
+}
 
 /**
  * kfi_dma_map_sg() - make a scatter list usable for local operations and regions
@@ -481,8 +517,12 @@ void kfi_dma_unmap_sg(struct kfi_domain *domain, struct scatterlist *sg, int nen
  *
  * Context: Any.
  */
-void kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t size,
-				 enum dma_data_direction dir);
+static inline void kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t size,
+					       enum dma_data_direction dir)
+{
+	if (!kfi_domain_is_virt(domain))
+		__kfi_dma_sync_single_for_cpu(domain, addr, size, dir);
+}
 
 /**
  * kfi_dma_sync_single_for_device() - give a mapped buffer to the device again
@@ -493,8 +533,12 @@ void kfi_dma_sync_single_for_cpu(struct kfi_domain *domain, u64 addr, size_t siz
  *
  * Context: Any.
  */
-void kfi_dma_sync_single_for_device(struct kfi_domain *domain, u64 addr, size_t size,
-				    enum dma_data_direction dir);
+static inline void kfi_dma_sync_single_for_device(struct kfi_domain *domain, u64 addr, size_t size,
+						  enum dma_data_direction dir)
+{
+	if (!kfi_domain_is_virt(domain))
+		__kfi_dma_sync_single_for_device(domain, addr, size, dir);
+}
 
 /* ---------------------------------------------------------------------------------------------- */
 /* Completion queues                                                                               */
@@ -866,6 +910,7 @@ struct kfi_info {
  *
  * Called once, from process context, unless kfi_info_put() came first. May sleep and may call kfi_ep_open(),
  * kfi_ep_connect() and kfi_info_put() (then deferred until it returns). After an error only kfi_info_put() is left.
+ * Another thread may do all this as soon as the callback has begun.
  */
 typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
 

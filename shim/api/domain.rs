@@ -35,14 +35,14 @@ use kernel::{
 };
 
 prototypes!(
+    __kfi_dma_map_single,
+    __kfi_dma_mapping_error,
+    __kfi_dma_sync_single_for_cpu,
+    __kfi_dma_sync_single_for_device,
+    __kfi_dma_unmap_single,
     __kfi_domain_open,
     kfi_dma_map_sg,
-    kfi_dma_map_single,
-    kfi_dma_mapping_error,
-    kfi_dma_sync_single_for_cpu,
-    kfi_dma_sync_single_for_device,
     kfi_dma_unmap_sg,
-    kfi_dma_unmap_single,
     kfi_domain_get,
     kfi_domain_put,
 );
@@ -106,7 +106,7 @@ pub(crate) unsafe extern "C" fn kfi_domain_put(domain: *mut kfi_domain) {
 ///
 /// `domain` is live, `ptr` is valid for `size` bytes until it is unmapped.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn kfi_dma_map_single(
+pub(crate) unsafe extern "C" fn __kfi_dma_map_single(
     domain: *mut kfi_domain,
     ptr: *mut c_void,
     size: usize,
@@ -122,7 +122,7 @@ pub(crate) unsafe extern "C" fn kfi_dma_map_single(
 ///
 /// `domain` is live, the rest is what was mapped.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn kfi_dma_unmap_single(
+pub(crate) unsafe extern "C" fn __kfi_dma_unmap_single(
     domain: *mut kfi_domain,
     addr: u64,
     size: usize,
@@ -138,7 +138,10 @@ pub(crate) unsafe extern "C" fn kfi_dma_unmap_single(
 ///
 /// `domain` is live.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn kfi_dma_mapping_error(domain: *mut kfi_domain, addr: u64) -> c_int {
+pub(crate) unsafe extern "C" fn __kfi_dma_mapping_error(
+    domain: *mut kfi_domain,
+    addr: u64,
+) -> c_int {
     // SAFETY: Promised by the caller.
     unsafe { view(domain) }.dma_mapping_error(addr)
 }
@@ -184,7 +187,7 @@ pub(crate) unsafe extern "C" fn kfi_dma_unmap_sg(
 ///
 /// `domain` is live, the rest is within what was mapped.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn kfi_dma_sync_single_for_cpu(
+pub(crate) unsafe extern "C" fn __kfi_dma_sync_single_for_cpu(
     domain: *mut kfi_domain,
     addr: u64,
     size: usize,
@@ -200,7 +203,7 @@ pub(crate) unsafe extern "C" fn kfi_dma_sync_single_for_cpu(
 ///
 /// `domain` is live, the rest is within what was mapped.
 #[no_mangle]
-pub(crate) unsafe extern "C" fn kfi_dma_sync_single_for_device(
+pub(crate) unsafe extern "C" fn __kfi_dma_sync_single_for_device(
     domain: *mut kfi_domain,
     addr: u64,
     size: usize,
