@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The ported nvme-rdma, all of its patches: poll queues, both ways to register memory, inline data, and every way in which a
-# connection can end while I/O is under way.
-# kfi-test: limit=150 order=30
+# The ported nvme-rdma, all of its patches: discovery, queues of all kinds, both ways to register memory, inline data, more
+# segments than a command takes, and every way in which a connection can end while I/O is under way.
+# kfi-test: limit=200 order=30
 . "$(dirname "$0")/lib.sh"
 
 need_module nvme-fabrics nvmet-rdma null_blk kfi_verbs "$(driver_module)"
@@ -20,6 +20,40 @@ poll_io()
 {
 	fio --name=poll --filename="$disk" --direct=1 --ioengine=io_uring --hipri=1 --iodepth=8 --rw=randwrite \
 		--bsrange=4k-128k --size="${MIB}M" --verify=crc32c --do_verify=1 --verify_fatal=1 --minimal
+}
+
+no_verbs() { ! grep -E '^(ib_core|rdma_cm|kfi_verbs) ' /proc/modules | grep nvme_rdma; }
+discover()
+{
+	nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 > /tmp/discover.out 2>&1
+	grep -q "subnqn: *$NQN" /tmp/discover.out || { cat /tmp/discover.out; return 1; }
+}
+
+# Writes and reads 2 MiB from 512 pages that do not touch, by one call each: commands take 256 at most.
+many_segments()
+{
+	python3 - "$disk" <<-'P'
+	import mmap, os, sys
+
+	def pages(mem):
+	    view = memoryview(mem)
+	    return [view[i:i + 4096] for i in range(0, len(mem), 8192)]
+
+	def commands(field):
+	    with open(f"/sys/block/{os.path.basename(sys.argv[1])}/stat") as stat:
+	        return int(stat.read().split()[field])
+
+	out, back = (mmap.mmap(-1, 512 * 8192) for _ in range(2))
+	for page in pages(out):
+	    page[:] = os.urandom(4096)
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+	before = commands(0), commands(4)
+	assert os.pwritev(fd, pages(out), 0) == 2 << 20
+	assert os.preadv(fd, pages(back), 0) == 2 << 20
+	assert all(a == b for a, b in zip(pages(out), pages(back))), "data differ"
+	os.close(fd)
+	assert commands(0) - before[0] >= 2 and commands(4) - before[1] >= 2, "not split"
+	P
 }
 
 # Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
@@ -58,15 +92,52 @@ target_comes_back()
 	io_stop
 	fio_verify "$disk" $MIB
 }
+# Nothing passes the wire: the target misses the keep-alive and ends the controller, the initiator connects again.
+wire_cut() { tc qdisc add dev v0 root netem loss 100% && tc qdisc add dev v1 root netem loss 100%; }
+wire_back() { tc qdisc del dev v0 root; tc qdisc del dev v1 root; }
+expired() { dmesg | grep -q "keep-alive timer .* expired"; }
+keep_alive_expires()
+{
+	gone
+	connect -i 1 -c 1 -k $((2 * KFI_SCALE)) || return
+	dmesg -C
+	wire_cut || return
+	KFI_WAIT=30 wait_until expired && KFI_WAIT=30 wait_until state connecting
+	rc=$?
+	wire_back
+	[ $rc -eq 0 ] && KFI_WAIT=60 wait_until state live && fio_verify "$disk" 4
+}
+controller_is_lost()
+{
+	gone
+	connect -i 1 -c 1 -l 3 && io_start || return
+	target_hidden
+	KFI_WAIT=30 wait_until nvme_gone
+	rc=$?
+	target_visible
+	io_stop
+	[ $rc -eq 0 ]
+}
+unload_connected() { connect -i 2 && host_unload && wait_until nvme_gone && host_ported "$STEP"; }
 link_del() { io_start && rdma link del "$1" && wait_until nvme_gone && io_stop; }
 
 ktap_print_header
-ktap_set_plan 21
+ktap_set_plan 31
 ktap_here "step $STEP and a target on $KFI_DEVICE" setup
+ktap_test "discovery" discover
+if [ "$STEP" = "$(host_last)" ]; then
+	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs
+else
+	ktap_test_skip "needs neither the RDMA core nor the verbs provider" "only the last step"
+fi
 ktap_here "connect" connect -i 2
 ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
 ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
+ktap_test "512 segments in one call" many_segments
 ktap_here "disconnect under I/O" disconnect_under_io
+ktap_here "queues for reads, writes and polling, of 16 entries" connect -i 2 -W 1 -P 1 -Q 16
+ktap_test "verified I/O" fio_verify "$disk" $MIB
+ktap_test "disconnect" gone
 ktap_here "connect with poll queues" connect -i 1 -P 1
 ktap_test "the disk polls" polled
 ktap_test "verified I/O by polling" poll_io
@@ -78,6 +149,14 @@ ktap_here "connect" connect -i 1
 ktap_test "verified I/O" fio_verify "$disk" $MIB
 ktap_here "reset three times under I/O, then verify" reset_under_io
 ktap_here "target goes and comes back under I/O, then verify" eval 'gone; connect -i 1 -c 1 && target_comes_back'
+ktap_here "the controller is lost after its time" controller_is_lost
+if modprobe sch_netem; then
+	ktap_here "no keep-alive: the connection ends, comes back, verify" keep_alive_expires
+else
+	ktap_test_skip "no keep-alive: the connection ends, comes back, verify" "no module sch_netem"
+fi
+ktap_here "unload with a controller connected" eval 'gone; unload_connected'
+ktap_here "connect" connect -i 1
 ktap_here "the initiator's device goes under I/O" link_del "$DEV1"
 ktap_here "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
 ktap_here "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
