@@ -290,14 +290,15 @@ def main():
     Sink.live = args.jobs == 1
     print(f"KTAP version 1\n1..{len(jobs)}", flush=True)
 
-    host = [j for j in jobs if j.kernel == "host"]
-    run_host(host)
-    lists = [(k, [j for j in jobs if j.kernel == k], guest_env(args, k)) for k in args.kernel if k != "host"]
+    lists = [(k, [j for j in jobs if j.kernel == k], guest_env(args, k)) for k in args.kernel]
     gate = threading.Semaphore(min(args.jobs, 2))
 
     def work(kernel, todo, env):
         with gate:
-            run_kernel(kernel, todo, env)
+            if kernel == "host":
+                run_host(todo)
+            else:
+                run_kernel(kernel, todo, env)
 
     threads = [threading.Thread(target=work, args=item) for item in lists if item[1]]
     for t in threads:
