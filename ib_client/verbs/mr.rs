@@ -126,9 +126,9 @@ impl Mr {
                 bindings::ib_mr_type_IB_MR_TYPE_SG_GAPS
             }
             MrType::Integrity
-                if pd
-                    .device()
-                    .has_kernel_caps(bindings::ib_kernel_cap_flags_IBK_INTEGRITY_HANDOVER.into()) =>
+                if pd.device().has_kernel_caps(
+                    bindings::ib_kernel_cap_flags_IBK_INTEGRITY_HANDOVER.into(),
+                ) =>
             {
                 bindings::ib_mr_type_IB_MR_TYPE_INTEGRITY
             }
