@@ -390,6 +390,10 @@ impl<X: Transport> Flow<X> {
         self.fail(error);
     }
 
+    fn is_connecting(&self) -> bool {
+        self.state.load(Relaxed) == CONNECTING
+    }
+
     /// Whether the connection has ended.
     pub fn has_ended(&self) -> bool {
         self.state.load(Relaxed) == ENDED

@@ -218,6 +218,10 @@ impl<X: Transport> Flow<X> {
     fn failed(&self, req: X::Req, error: Error) {
         if error.to_errno() == ECANCELED {
             self.stats.flushed.add(1);
+            // Before there is a connection this only follows from the event that tells why there will be none.
+            if self.is_connecting() {
+                return self.park(req);
+            }
         } else {
             self.stats.errors.add(1);
         }
