@@ -6,6 +6,7 @@ interop.py serve ADDRESS PORT         for a server of kfi_perf at that address; 
 interop.py connect ADDRESS DIRECTORY  for a client of kfi_perf, which is told where fi_pingpong listens, and run
 """
 
+import os
 import socket
 import struct
 import sys
@@ -67,9 +68,12 @@ def serve(address, port):
 
 
 def attribute(directory, key, value):
-    """Sets an attribute of a test in configfs."""
-    with open(f"{directory}/{key}", "w", encoding="ascii") as f:
-        f.write(value)
+    """Sets an attribute of a test in configfs. One write: a file object repeats one that has failed when it is closed."""
+    fd = os.open(f"{directory}/{key}", os.O_WRONLY)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
 
 
 def iterations(directory):
@@ -115,9 +119,12 @@ def connect(address, directory):
     # It answers once it has accepted.
     control.sendall(ASK)
     answer = exactly(control, len(ANSWER))
-    control.sendall(str(iterations(directory)).encode().ljust(COUNT_LEN, b"\0"))
-    counted = exactly(control, len(COUNTED))
+    # It stays until it has the count: everything that it has sent arrives before it closes.
     runner.join()
+    counted = b""
+    if not errors:
+        control.sendall(str(iterations(directory)).encode().ljust(COUNT_LEN, b"\0"))
+        counted = exactly(control, len(COUNTED))
     if errors or answer != ANSWER or counted != COUNTED:
         sys.exit(f"run: {errors}, answer: {answer!r}, count: {counted!r}")
     return 0
