@@ -119,12 +119,9 @@ def connect(address, directory):
     # It answers once it has accepted.
     control.sendall(ASK)
     answer = exactly(control, len(ANSWER))
-    # It stays until it has the count: everything that it has sent arrives before it closes.
+    control.sendall(str(iterations(directory)).encode().ljust(COUNT_LEN, b"\0"))
+    counted = exactly(control, len(COUNTED))
     runner.join()
-    counted = b""
-    if not errors:
-        control.sendall(str(iterations(directory)).encode().ljust(COUNT_LEN, b"\0"))
-        counted = exactly(control, len(COUNTED))
     if errors or answer != ANSWER or counted != COUNTED:
         sys.exit(f"run: {errors}, answer: {answer!r}, count: {counted!r}")
     return 0

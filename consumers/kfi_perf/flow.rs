@@ -400,6 +400,10 @@ impl<X: Transport> Flow<X> {
     }
 
     fn fail(&self, error: Error) {
+        // The peer goes when it has our last word. That can be noticed before its own is looked at.
+        if self.libfabric_over() {
+            return self.finish();
+        }
         let _ = self.error.cmpxchg(0, error.to_errno(), Release);
         self.stopping.store(true, Relaxed);
         self.finish();

@@ -87,6 +87,11 @@ impl<X: Transport> Flow<X> {
         self.send(post, req, Use::Control, FIN.len());
     }
 
+    /// Whether all messages of the loop have gone both ways, if this is fi_pingpong's.
+    pub(super) fn libfabric_over(&self) -> bool {
+        self.params.libfabric && self.finished.get() >= self.params.iterations
+    }
+
     /// One of the two last words is here, or gone. With both of them the run is over.
     pub(super) fn last_word(&self) {
         if self.greetings.add(1) != 0 {
