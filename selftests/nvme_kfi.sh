@@ -159,7 +159,12 @@ ktap_here "unload with a controller connected" eval 'gone; unload_connected'
 ktap_here "connect" connect -i 1
 ktap_here "the initiator's device goes under I/O" link_del "$DEV1"
 ktap_here "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
-ktap_here "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
+if [ "$KFI_DEVICE" = siw ]; then
+	gone
+	ktap_test_skip "the target's device goes under I/O" "stock nvmet over siw may wait for ever for a request whose response could not be posted"
+else
+	ktap_here "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
+fi
 ktap_test "no controller is left" wait_until nvme_gone
 ktap_here "unload" host_unload
 ktap_finished
