@@ -51,9 +51,7 @@ fn domain(pi: &bindings::kfi_pi_domain) -> bindings::ib_sig_domain {
 /// # Safety
 ///
 /// As for [`MrHead::native`].
-unsafe fn native(
-    mr: *mut bindings::kfi_mr,
-) -> core::result::Result<*mut bindings::ib_mr, c_int> {
+unsafe fn native(mr: *mut bindings::kfi_mr) -> core::result::Result<*mut bindings::ib_mr, c_int> {
     // SAFETY: By the function's contract.
     let native = unsafe { MrHead::native(mr) }?;
     // SAFETY: It exists as long as the caller's RCU read-side section; its type does not change.
