@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the nvme-rdma port: the module loads, connects, does verified I/O, lets go, unloads.
-# kfi-test: limit=150 order=20
+# kfi-test: kernels=uml limit=90 order=20
 . "$(dirname "$0")/lib.sh"
 
 need_module nvme-fabrics nvmet-rdma null_blk kfi_verbs "$(driver_module)"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the nvmet-rdma port, with receives of each queue and with shared ones: the module loads, listens, serves
 # verified I/O to the stock initiator and to the ported one, lets go, unloads.
-# kfi-test: limit=200 order=21
+# kfi-test: kernels=uml limit=120 order=21
 . "$(dirname "$0")/lib.sh"
 
 need_module nvme-fabrics nvme-rdma nvmet null_blk kfi_verbs "$(driver_module)"

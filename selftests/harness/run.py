@@ -23,7 +23,7 @@ SELFTESTS = os.path.dirname(HERE)
 
 
 # A limit ends what hangs; it does not judge speed. A busy machine needs a multiple of what an idle one does.
-SLACK = 3
+SLACK = 2
 
 
 # What a test may ask for: RDMA devices, or also TCP, where there is no device.
