@@ -12,7 +12,6 @@ read_128k_qd8 read 128k 8
 randwrite_4k_qd32 randwrite 4k 32"
 
 gone() { nvme_disconnect; wait_until nvme_gone; }
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 # measure WHO LOAD...: one sample of each workload
 measure()
 {
@@ -21,19 +20,12 @@ measure()
 
 	"$@" && disk=$(nvme_connect -i 1) || return
 	while read -r name rw bs depth; do
-		fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH >> "/tmp/$who.$name" || return
+		fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH >> "/tmp/$name.$who" || return
 	done <<< "$WORKLOADS"
 	gone && host_unload
 }
-# Each of the two first in every other pair, so that a drift of the machine hits both alike.
-pair()
-{
-	if [ $(($1 % 2)) -eq 0 ]; then
-		measure ours host_ported "$(host_last)" && measure theirs host_stock
-	else
-		measure theirs host_stock && measure ours host_ported "$(host_last)"
-	fi
-}
+ours() { measure ours host_ported "$(host_last)"; }
+theirs() { measure theirs host_stock; }
 
 ktap_print_header
 ktap_set_plan $((PAIRS + 1))
@@ -41,12 +33,10 @@ ktap_set_plan $((PAIRS + 1))
 setup() { ports_up && null_disk 0 && target_up rdma /dev/nullb0; }
 ktap_here "target on $KFI_DEVICE" setup
 for n in $(seq "$PAIRS"); do
-	ktap_here "pair $n" pair "$n"
+	ktap_here "pair $n" bench_turn "$n" ours theirs
 done
 while read -r name _; do
-	ours=$(median < "/tmp/ours.$name") theirs=$(median < "/tmp/theirs.$name")
-	ktap_diag "$name: ours $(xargs < "/tmp/ours.$name"), theirs $(xargs < "/tmp/theirs.$name")"
-	awk -v n="nvme.$KFI_DEVICE.$name" -v o="$ours" -v t="$theirs" \
-		'BEGIN { printf "#| %s %s %s %.3f IOPS\n", n, o, t, t ? o / t : 0 }'
+	ktap_diag "$name: ours $(xargs < "/tmp/$name.ours"), theirs $(xargs < "/tmp/$name.theirs")"
+	bench_line "nvme.$KFI_DEVICE" "$name" IOPS
 done <<< "$WORKLOADS"
 ktap_finished

@@ -34,9 +34,8 @@ ktap_here "servers on $KFI_DEVICE" setup || ktap_finished
 bench_all "perf.$KFI_DEVICE" kfi verbs
 memory()
 {
-	memory_of kfi > /dev/null && memory_of verbs > /dev/null && ours=$(memory_of kfi) && theirs=$(memory_of verbs)
+	memory_of kfi > /dev/null && memory_of verbs > /dev/null &&
+		memory_of kfi > /tmp/memory_per_endpoint.ours && memory_of verbs > /tmp/memory_per_endpoint.theirs
 }
-ktap_here "memory of an endpoint" memory &&
-	awk -v n="perf.$KFI_DEVICE.memory_per_endpoint" -v o="$ours" -v t="$theirs" \
-		'BEGIN { printf "#| %s %s %s %.3f bytes\n", n, o, t, t ? o / t : 0 }'
+ktap_here "memory of an endpoint" memory && bench_line "perf.$KFI_DEVICE" memory_per_endpoint bytes
 ktap_finished

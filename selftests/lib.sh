@@ -382,35 +382,36 @@ read_64k read 65536 8"
 bench_median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
 # bench_rate KIND KEY=VALUE...: operations per second of one run
 bench_rate() { perf_run "$@" && perf_value ops_per_s; }
-# bench_pairs NAME OURS THEIRS KEY=VALUE...: runs of two kinds in turn, each of the two first in every other pair, so that a
-# drift of the machine hits both alike; what they reach goes to /tmp/NAME.ours and .theirs.
+# bench_turn NUMBER OURS THEIRS: one of each of the two functions, either first in every other pair, so that a drift of the
+# machine hits both alike.
+bench_turn()
+{
+	if [ $(($1 % 2)) -eq 0 ]; then "$2" && "$3"; else "$3" && "$2"; fi
+}
+# bench_pairs NAME OURS THEIRS KEY=VALUE...: runs of two kinds in turn; what they reach goes to /tmp/NAME.ours and .theirs.
 bench_pairs()
 {
-	local name=$1 ours=$2 theirs=$3 n first count
+	local name=$1 ours=$2 theirs=$3 n first run
 	shift 3
 
 	rm -f "/tmp/$name.ours" "/tmp/$name.theirs"
 	first=$(bench_rate "$theirs" "$@" iterations=200) || return
-	count=iterations=$((first * BENCH_MS / 1000 + 10))
+	run=("$@" iterations=$((first * BENCH_MS / 1000 + 10)))
+	ours() { bench_rate "$ours" "${run[@]}" >> "/tmp/$name.ours"; }
+	theirs() { bench_rate "$theirs" "${run[@]}" >> "/tmp/$name.theirs"; }
 	for n in $(seq "$BENCH_PAIRS"); do
-		if [ $((n % 2)) -eq 0 ]; then
-			bench_rate "$ours" "$@" $count >> "/tmp/$name.ours" &&
-				bench_rate "$theirs" "$@" $count >> "/tmp/$name.theirs" || return
-		else
-			bench_rate "$theirs" "$@" $count >> "/tmp/$name.theirs" &&
-				bench_rate "$ours" "$@" $count >> "/tmp/$name.ours" || return
-		fi
+		bench_turn "$n" ours theirs || return
 	done
 }
-# bench_line PREFIX NAME: the medians and their ratio. A latency is the time of one round trip: less is better.
+# bench_line PREFIX NAME [UNIT]: the medians and their ratio. A latency is the time of one round trip: less is better.
 bench_line()
 {
-	awk -v n="$1.$2" -v o="$(bench_median "/tmp/$2.ours")" -v t="$(bench_median "/tmp/$2.theirs")" \
+	awk -v n="$1.$2" -v u="${3:-ops/s}" -v o="$(bench_median "/tmp/$2.ours")" -v t="$(bench_median "/tmp/$2.theirs")" \
 		'BEGIN {
 			if (n ~ /pingpong/ && o && t)
 				printf "#| %s %.3f %.3f %.3f us\n", n, 1e6 / o, 1e6 / t, t / o
 			else
-				printf "#| %s %s %s %.3f ops/s\n", n, o, t, t ? o / t : 0
+				printf "#| %s %s %s %.3f %s\n", n, o, t, t ? o / t : 0, u
 		}'
 }
 # bench_all PREFIX OURS THEIRS: all loops, a test each
