@@ -211,6 +211,24 @@ impl Sink for HelloSink<'_> {
     }
 }
 
+/// The peer's connection message, if all of it is here. After the end of the stream, or an error, it will not be.
+fn read_hello(socket: &Socket<Conn>, collector: &mut hello::Collector) -> Result<Option<Hello>> {
+    let ended = socket.peer_ended();
+    let mut sink = HelloSink {
+        collector,
+        result: Ok(None),
+    };
+    socket.read(&mut sink)?;
+    let hello = sink.result.map_err(|_| errno::eproto())?;
+    if hello.is_none() {
+        socket.error()?;
+        if ended {
+            return Err(errno::econnreset());
+        }
+    }
+    Ok(hello)
+}
+
 /// Takes everything and forgets it.
 struct Nowhere;
 
@@ -365,19 +383,8 @@ impl Engine {
         let Stage::Greeting(active, collector) = &mut self.stage else {
             return Ok(());
         };
-        let ended = socket.peer_ended();
-        let mut sink = HelloSink {
-            collector,
-            result: Ok(None),
-        };
-        socket.read(&mut sink)?;
-        let Some(hello) = sink.result.map_err(|_| errno::eproto())? else {
-            socket.error()?;
-            return if ended {
-                Err(errno::econnreset())
-            } else {
-                Ok(())
-            };
+        let Some(hello) = read_hello(socket, collector)? else {
+            return Ok(());
         };
         let mut private = KVec::new();
         private.extend_from_slice(collector.private(), GFP_KERNEL)?;
@@ -414,19 +421,8 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        let ended = socket.peer_ended();
-        let mut sink = HelloSink {
-            collector,
-            result: Ok(None),
-        };
-        socket.read(&mut sink)?;
-        let Some(hello) = sink.result.map_err(|_| errno::eproto())? else {
-            socket.error()?;
-            return if ended {
-                Err(errno::econnreset())
-            } else {
-                Ok(())
-            };
+        let Some(hello) = read_hello(socket, collector)? else {
+            return Ok(());
         };
         let passive = Passive::request(Order::NATIVE, &hello).map_err(|_| errno::eproto())?;
         conn.know_addresses(socket);
