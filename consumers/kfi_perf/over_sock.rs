@@ -181,15 +181,7 @@ pub fn run(params: &Params, abort: &Abort) -> Result<Outcome> {
     if params.conns != 1 || params.verify {
         return Err(EINVAL);
     }
-    let mut outcome = Outcome {
-        stats: Arc::new(Stats::default(), GFP_KERNEL)?,
-        histogram: match params.latency {
-            true => Some(Arc::new(Histogram::new()?, GFP_KERNEL)?),
-            false => None,
-        },
-        error: None,
-        params: params.clone(),
-    };
+    let mut outcome = Outcome::new(params)?;
     for _ in 0..params.cycles {
         let result = cycle(params, &outcome, abort);
         abort.forget();

@@ -120,6 +120,21 @@ pub struct Outcome {
     pub params: Params,
 }
 
+impl Outcome {
+    /// Of a run that has not begun.
+    pub fn new(params: &Params) -> Result<Self> {
+        Ok(Self {
+            stats: Arc::new(Stats::default(), GFP_KERNEL)?,
+            histogram: match params.latency {
+                true => Some(Arc::new(Histogram::new()?, GFP_KERNEL)?),
+                false => None,
+            },
+            error: None,
+            params: params.clone(),
+        })
+    }
+}
+
 /// How a run is ended before its time.
 #[pin_data]
 pub struct Abort {
@@ -181,15 +196,7 @@ impl Abort {
 /// Runs a client: `cycles` times `conns` connections at once.
 pub fn run<X: Transport>(handle: &Handle, params: &Params, abort: &Abort) -> Result<Outcome> {
     params.check()?;
-    let mut outcome = Outcome {
-        stats: Arc::new(Stats::default(), GFP_KERNEL)?,
-        histogram: match params.latency {
-            true => Some(Arc::new(Histogram::new()?, GFP_KERNEL)?),
-            false => None,
-        },
-        error: None,
-        params: params.clone(),
-    };
+    let mut outcome = Outcome::new(params)?;
     for _ in 0..params.cycles {
         let result = cycle::<X>(handle, params, &outcome, abort);
         abort.forget();

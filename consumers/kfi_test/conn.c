@@ -32,22 +32,29 @@ static void resolved(struct kfi_info *info, int status, void *priv)
 	complete(&res->done);
 }
 
-struct kfi_info *kfi_test_resolve(int *status)
+/* To where the tests' listener is. */
+struct kfi_info *kfi_test_resolve_start(kfi_resolve_fn done, void *priv)
 {
-	struct resolution res = { };
 	struct kfi_resolve_attr attr = {
 		.net = &init_net,
 		.src = kfi_test_src.ss_family ? (struct sockaddr *)&kfi_test_src : NULL,
 		.dst = (struct sockaddr *)&kfi_test_addr,
 		.tos = -1,
 		.provider = kfi_test_provider,
-		.done = resolved,
-		.priv = &res,
+		.done = done,
+		.priv = priv,
 	};
+
+	return kfi_resolve(&attr);
+}
+
+struct kfi_info *kfi_test_resolve(int *status)
+{
+	struct resolution res = { };
 	struct kfi_info *info;
 
 	init_completion(&res.done);
-	info = kfi_resolve(&attr);
+	info = kfi_test_resolve_start(resolved, &res);
 	if (IS_ERR(info))
 		return info;
 	/* Ends by the resolution's own time limits. */

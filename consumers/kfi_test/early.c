@@ -97,22 +97,13 @@ out:
 static int early_run(struct early *early)
 {
 	struct kfi_pair *pair = early->pair;
-	struct kfi_resolve_attr attr = {
-		.net = &init_net,
-		.src = kfi_test_src.ss_family ? (struct sockaddr *)&kfi_test_src : NULL,
-		.dst = (struct sockaddr *)&kfi_test_addr,
-		.tos = -1,
-		.provider = kfi_test_provider,
-		.done = resolve_done,
-		.priv = early,
-	};
 	struct kfi_info *info;
 	int ret;
 
 	pair->pep = kfi_test_listen(requested, early);
 	if (IS_ERR(pair->pep))
 		return PTR_ERR(pair->pep);
-	info = kfi_resolve(&attr);
+	info = kfi_test_resolve_start(resolve_done, early);
 	if (IS_ERR(info))
 		return PTR_ERR(info);
 	/* Ends by the resolution's and the test's own time limits. */

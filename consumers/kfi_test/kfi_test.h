@@ -159,6 +159,7 @@ struct kfi_pair {
 
 int kfi_test_wait(struct completion *done);
 
+struct kfi_info *kfi_test_resolve_start(kfi_resolve_fn done, void *priv);
 struct kfi_info *kfi_test_resolve(int *status);
 struct kfi_pep *kfi_test_listen(void (*event)(struct kfi_pep *pep, const struct kfi_event *event), void *priv);
 
