@@ -27,6 +27,11 @@ check:
 	@scripts/setup
 	@selftests/run --jobs 2 --kernel host,stock,uml,uml-noib,uml-debug $(TESTS)
 
+# Every series of patches/, step by step, and every test of it on every kernel: SERIES="nvmet" for some of them.
+check-series:
+	@scripts/setup base stock uml debug
+	@scripts/check-series $(SERIES)
+
 # The long runs: 200 unplugs under load, 1,000 connect and close cycles.
 soak:
 	@scripts/setup base debug
@@ -42,4 +47,4 @@ clean:
 help:
 	@scripts/help
 
-.PHONY: modules demo check soak bench clean help
+.PHONY: modules demo check check-series soak bench clean help

@@ -74,7 +74,7 @@ patches()
 	local d
 
 	for d in patches/*/module; do
-		scripts/series check "$(dirname "$d")" 2> /tmp/patches.out || cat /tmp/patches.out
+		scripts/series check "$(dirname "$d")" > /dev/null 2> /tmp/patches.out || cat /tmp/patches.out
 	done
 }
 sparse() { kbuild sparse C=2 W=1 CHECK=$KFI_IN_TOP/scripts/sparse; }
