@@ -278,6 +278,13 @@ pub(crate) fn rma(limits: &Limits, nents: u32, way: Way) -> Check {
     }
 }
 
+/// kfi_rma_init_pi()
+pub(crate) fn rma_pi(limits: &Limits, nr_data: u32, nr_meta: u32, way: Way) -> Check {
+    supported(limits.pi)?;
+    valid(nr_data <= limits.max_pi_pages && nr_meta <= limits.max_pi_pages)?;
+    rma(limits, nr_data, way)
+}
+
 /// kfi_mr_remote_inv(): did the peer invalidate the key it was asked to?
 pub(crate) fn remote_inv(rkey: u32, key: u32) -> bool {
     rkey == key

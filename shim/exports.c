@@ -42,8 +42,11 @@ EXPORT_SYMBOL_NS_GPL(kfi_mr_pool_put, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_remote_inv, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_pep_close, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_rma_fini, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_rma_fini_pi, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_rma_init, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_rma_init_pi, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_rma_op, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_rma_pi_status, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_srx_alloc, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_srx_free, "KFI");
 

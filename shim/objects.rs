@@ -22,6 +22,7 @@ use crate::{
         queue::Cq,
         region::Mr,
         rma::{
+            Metadata,
             Rma,
             Transfer, //
         },
@@ -133,4 +134,15 @@ pub(crate) fn rma_init(rma: &Rma, ep: &Ep, transfer: &Transfer) -> Result {
         transfer.way(),
     )?;
     rma.init(ep, transfer)
+}
+
+/// kfi_rma_init_pi()
+pub(crate) fn rma_init_pi(rma: &Rma, ep: &Ep, transfer: &Transfer, meta: &Metadata) -> Result {
+    check::rma_pi(
+        &ep.domain().device().limits(),
+        transfer.nents,
+        meta.nents,
+        transfer.way(),
+    )?;
+    rma.init_pi(ep, transfer, meta)
 }

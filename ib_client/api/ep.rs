@@ -144,4 +144,7 @@ pub(super) static EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_o
     rma_init: Some(rma::rma_init),
     rma_fini: Some(rma::rma_fini),
     rma_op: Some(rma::rma_op),
+    rma_init_pi: Some(rma::rma_init_pi),
+    rma_fini_pi: Some(rma::rma_fini_pi),
+    rma_pi_status: Some(rma::rma_pi_status),
 });

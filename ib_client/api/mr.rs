@@ -2,7 +2,7 @@
 
 //! Memory regions: the data path and the table.
 
-mod pi;
+pub(super) mod pi;
 
 use super::import::UlpMr;
 use super::{

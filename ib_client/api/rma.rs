@@ -9,6 +9,7 @@ use super::{
     bindings,
     comp,
     hot::Hot,
+    mr::pi,
     object, //
 };
 use crate::{
@@ -62,7 +63,7 @@ unsafe fn extra_of(rma: *mut bindings::kfi_rma) -> *mut Extra {
     unsafe { (&raw mut (*rma).priv_).cast::<Extra>().byte_add(EXTRA) }
 }
 
-/// The arguments of `kfi_rma_init()`.
+/// The arguments of `kfi_rma_init()`; those of `kfi_rma_init_pi()` have no offset.
 struct Args {
     sg: *mut bindings::scatterlist,
     nents: u32,
@@ -72,17 +73,25 @@ struct Args {
     dir: bindings::dma_data_direction,
 }
 
+/// The protection information of a transfer.
+struct Meta {
+    sg: *mut bindings::scatterlist,
+    nents: u32,
+    attr: *const bindings::kfi_pi_attr,
+}
+
 /// Prepares a transfer on a queue pair.
 ///
 /// # Safety
 ///
 /// `rma` is valid and not in use; `ep` is an endpoint of this provider whose queue pair stays until the transfer is ended,
-/// of which `place` takes care; `args.sg` has `args.nents` elements.
+/// of which `place` takes care; `args.sg` has `args.nents` elements, and what `meta` names is valid.
 unsafe fn init(
     rma: *mut bindings::kfi_rma,
     ep: *mut bindings::kfi_ep,
     place: Option<GateGuard<'static>>,
     args: &Args,
+    meta: Option<&Meta>,
 ) -> Result {
     // SAFETY: By the function's contract. CAST: the public part is at the head.
     unsafe {
@@ -93,17 +102,32 @@ unsafe fn init(
         }
         // Only drivers of InfiniBand and RoCE are told the port; iWARP devices have one.
         let port = (*qp).port.max(1);
-        let ret = bindings::rdma_rw_ctx_init(
-            ctx_of(rma),
-            qp,
-            port,
-            args.sg,
-            args.nents,
-            args.offset,
-            args.raddr,
-            args.rkey,
-            args.dir,
-        );
+        let ret = match meta {
+            None => bindings::rdma_rw_ctx_init(
+                ctx_of(rma),
+                qp,
+                port,
+                args.sg,
+                args.nents,
+                args.offset,
+                args.raddr,
+                args.rkey,
+                args.dir,
+            ),
+            Some(meta) => bindings::rdma_rw_ctx_signature_init(
+                ctx_of(rma),
+                qp,
+                port,
+                args.sg,
+                args.nents,
+                meta.sg,
+                meta.nents,
+                &mut pi::sig_attrs(meta.attr),
+                args.raddr,
+                args.rkey,
+                args.dir,
+            ),
+        };
         let nr = u32::try_from(ret).map_err(|_| Error::from_errno(ret))?;
         extra_of(rma).write(Extra {
             place,
@@ -139,15 +163,63 @@ pub(super) unsafe extern "C" fn rma_init(
         dir,
     };
     // SAFETY: By the function's contract.
+    object::into_ret(unsafe { init_on_conn(rma, ep, &args, None) })
+}
+
+/// Prepares a transfer on an endpoint of a [`Conn`].
+///
+/// # Safety
+///
+/// As for [`init`]; `ep` is the endpoint of a [`Conn`].
+#[inline(always)]
+unsafe fn init_on_conn(
+    rma: *mut bindings::kfi_rma,
+    ep: *mut bindings::kfi_ep,
+    args: &Args,
+    meta: Option<&Meta>,
+) -> Result {
+    // SAFETY: By the function's contract.
     let conn = unsafe { object::borrow::<Conn>(ep) };
-    let ret = conn.rma_place().and_then(|place| {
-        // SAFETY: The consumer holds the endpoint until after it has ended all of its transfers, and teardown waits for the
-        // place before it frees anything.
-        let place = unsafe { core::mem::transmute::<GateGuard<'_>, GateGuard<'static>>(place) };
-        // SAFETY: By the function's contract; the place keeps the queue pair.
-        unsafe { init(rma, ep, Some(place), &args) }
-    });
-    object::into_ret(ret)
+    let place = conn.rma_place()?;
+    // SAFETY: The consumer holds the endpoint until after it has ended all of its transfers, and teardown waits for the
+    // place before it frees anything.
+    let place = unsafe { core::mem::transmute::<GateGuard<'_>, GateGuard<'static>>(place) };
+    // SAFETY: By the function's contract; the place keeps the queue pair.
+    unsafe { init(rma, ep, Some(place), args, meta) }
+}
+
+/// # Safety
+///
+/// `rma` is valid and not in use, `ep` is the endpoint of a [`Conn`], the lists have that many elements, and `attr` is
+/// valid.
+#[allow(clippy::too_many_arguments, reason = "those of kfi_rma_init_pi()")]
+pub(super) unsafe extern "C" fn rma_init_pi(
+    rma: *mut bindings::kfi_rma,
+    ep: *mut bindings::kfi_ep,
+    sg: *mut bindings::scatterlist,
+    nents: u32,
+    meta: *mut bindings::scatterlist,
+    nr_meta: u32,
+    attr: *const bindings::kfi_pi_attr,
+    raddr: u64,
+    rkey: u32,
+    dir: bindings::dma_data_direction,
+) -> c_int {
+    let args = Args {
+        sg,
+        nents,
+        offset: 0,
+        raddr,
+        rkey,
+        dir,
+    };
+    let meta = Meta {
+        sg: meta,
+        nents: nr_meta,
+        attr,
+    };
+    // SAFETY: By the function's contract.
+    object::into_ret(unsafe { init_on_conn(rma, ep, &args, Some(&meta)) })
 }
 
 /// # Safety
@@ -173,7 +245,7 @@ pub(super) unsafe extern "C" fn imported_rma_init(
         dir,
     };
     // SAFETY: By the function's contract; the queue pair is the ULP's, which keeps it.
-    object::into_ret(unsafe { init(rma, ep, None, &args) })
+    object::into_ret(unsafe { init(rma, ep, None, &args, None) })
 }
 
 /// # Safety
@@ -193,6 +265,55 @@ pub(super) unsafe extern "C" fn rma_fini(
         bindings::rdma_rw_ctx_destroy(ctx_of(rma), qp, extra.port, sg, nents, dir);
         (*rma).ep = ptr::null_mut();
         drop(extra);
+    }
+}
+
+/// # Safety
+///
+/// `rma` was prepared by [`rma_init_pi`] with these arguments, and is not in flight.
+pub(super) unsafe extern "C" fn rma_fini_pi(
+    rma: *mut bindings::kfi_rma,
+    sg: *mut bindings::scatterlist,
+    nents: u32,
+    meta: *mut bindings::scatterlist,
+    nr_meta: u32,
+    dir: bindings::dma_data_direction,
+) {
+    // SAFETY: As in `rma_fini()`.
+    unsafe {
+        let extra = extra_of(rma).read();
+        let qp = (*(*rma).ep.cast_const().cast::<Hot>()).qp_always();
+        bindings::rdma_rw_ctx_destroy_signature(
+            ctx_of(rma),
+            qp,
+            extra.port,
+            sg,
+            nents,
+            meta,
+            nr_meta,
+            dir,
+        );
+        (*rma).ep = ptr::null_mut();
+        drop(extra);
+    }
+}
+
+/// # Safety
+///
+/// `rma` was prepared by [`rma_init_pi`] and is not in flight; `fault` may be written.
+pub(super) unsafe extern "C" fn rma_pi_status(
+    rma: *mut bindings::kfi_rma,
+    fault: *mut bindings::kfi_pi_fault,
+) -> c_int {
+    type Reg = bindings::rdma_rw_ctx__bindgen_ty_1_rdma_rw_reg_ctx;
+
+    // SAFETY: By the function's contract: a transfer with protection information has one region, in this form of the union,
+    // until it is ended. CAST: the union holds a pointer.
+    unsafe {
+        let reg = (&raw const (*ctx_of(rma)).__bindgen_anon_1)
+            .cast::<*const Reg>()
+            .read();
+        pi::status_of((*reg).mr, fault)
     }
 }
 

@@ -1395,6 +1395,56 @@ void kfi_rma_fini(struct kfi_rma *rma, struct scatterlist *sg, u32 nents, enum d
  */
 struct kfi_op *kfi_rma_op(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_op *chain);
 
+/**
+ * kfi_rma_init_pi() - prepare a transfer of data with protection information
+ * @rma: filled in
+ * @ep: a connected endpoint, opened with kfi_ep_attr.max_rma and KFI_EP_PI
+ * @data: local memory, not mapped by the caller
+ * @nr_data: number of its elements
+ * @meta: the same of the protection information, or NULL if there is none in memory
+ * @nr_meta: number of its elements
+ * @attr: read before return
+ * @raddr: remote address
+ * @rkey: remote key
+ * @dir: as kfi_rma_init()
+ *
+ * As kfi_rma_init(), but for kfi_rma_fini_pi(). Post it with a context and nothing behind it: whether the protection
+ * information was as it should be is known when it has completed.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL a pointer is missing, a number is 0 or beyond kfi_device_attr.max_pi_pages, or another @dir;
+ * -EOPNOTSUPP no KFI_CAP_PI; -EAGAIN no region is free, or @ep has none; -ENOMEM; -ENODEV.
+ */
+int kfi_rma_init_pi(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *data, u32 nr_data,
+		    struct scatterlist *meta, u32 nr_meta, const struct kfi_pi_attr *attr, u64 raddr, u32 rkey,
+		    enum dma_data_direction dir);
+
+/**
+ * kfi_rma_fini_pi() - end a transfer with protection information that has completed or was not posted
+ * @rma: of kfi_rma_init_pi(); one that is not in use (@rma->ep is NULL) is ignored
+ * @data: as given there
+ * @nr_data: as given there
+ * @meta: as given there
+ * @nr_meta: as given there
+ * @dir: as given there
+ *
+ * Before kfi_ep_close().
+ *
+ * Context: Any.
+ */
+void kfi_rma_fini_pi(struct kfi_rma *rma, struct scatterlist *data, u32 nr_data, struct scatterlist *meta,
+		     u32 nr_meta, enum dma_data_direction dir);
+
+/**
+ * kfi_rma_pi_status() - was the protection information of a transfer as it should be?
+ * @rma: of kfi_rma_init_pi(), completed and not ended
+ * @fault: filled in for -EILSEQ
+ *
+ * Context: Any.
+ * Return: as kfi_mr_pi_status(); -EINVAL when @rma is not in use.
+ */
+int kfi_rma_pi_status(struct kfi_rma *rma, struct kfi_pi_fault *fault);
+
 /* ---------------------------------------------------------------------------------------------- */
 /* The data path: one indirect call                                                                */
 

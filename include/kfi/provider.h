@@ -35,6 +35,9 @@
  * @rma_init: see kfi_rma_init(); sets op, nr_ops
  * @rma_fini: see kfi_rma_fini(); any context
  * @rma_op: see kfi_rma_op(); any context
+ * @rma_init_pi: see kfi_rma_init_pi(); sets op, nr_ops; NULL without KFI_CAP_PI
+ * @rma_fini_pi: see kfi_rma_fini_pi(); any context; NULL without KFI_CAP_PI
+ * @rma_pi_status: see kfi_rma_pi_status(); any context; NULL without KFI_CAP_PI
  */
 struct kfi_ep_ops {
 	struct kfi_ep_data_ops data;
@@ -49,6 +52,12 @@ struct kfi_ep_ops {
 			u64 raddr, u32 rkey, enum dma_data_direction dir);
 	void (*rma_fini)(struct kfi_rma *rma, struct scatterlist *sg, u32 nents, enum dma_data_direction dir);
 	struct kfi_op *(*rma_op)(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_op *chain);
+	int (*rma_init_pi)(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *data, u32 nr_data,
+			   struct scatterlist *meta, u32 nr_meta, const struct kfi_pi_attr *attr, u64 raddr, u32 rkey,
+			   enum dma_data_direction dir);
+	void (*rma_fini_pi)(struct kfi_rma *rma, struct scatterlist *data, u32 nr_data, struct scatterlist *meta,
+			    u32 nr_meta, enum dma_data_direction dir);
+	int (*rma_pi_status)(struct kfi_rma *rma, struct kfi_pi_fault *fault);
 };
 
 /**

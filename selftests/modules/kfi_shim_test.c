@@ -124,6 +124,27 @@ static struct kfi_op *fake_rma_op(struct kfi_rma *rma, struct kfi_ctx *ctx, stru
 	return &rma->op;
 }
 
+static int fake_rma_init_pi(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *data, u32 nr_data,
+			    struct scatterlist *meta, u32 nr_meta, const struct kfi_pi_attr *attr, u64 raddr, u32 rkey,
+			    enum dma_data_direction dir)
+{
+	rma->nr_ops = 2;
+	atomic_inc(&live);
+	return 0;
+}
+
+static void fake_rma_fini_pi(struct kfi_rma *rma, struct scatterlist *data, u32 nr_data, struct scatterlist *meta,
+			     u32 nr_meta, enum dma_data_direction dir)
+{
+	atomic_dec(&live);
+}
+
+static int fake_rma_pi_status(struct kfi_rma *rma, struct kfi_pi_fault *fault)
+{
+	fault->what = KFI_PI_CHECK_APP;
+	return -EILSEQ;
+}
+
 static const struct kfi_ep_ops fake_ep_ops = {
 	.close		= fake_ep_close,
 	.connect	= fake_ep_param,
@@ -135,6 +156,9 @@ static const struct kfi_ep_ops fake_ep_ops = {
 	.rma_init	= fake_rma_init,
 	.rma_fini	= fake_rma_fini,
 	.rma_op		= fake_rma_op,
+	.rma_init_pi	= fake_rma_init_pi,
+	.rma_fini_pi	= fake_rma_fini_pi,
+	.rma_pi_status	= fake_rma_pi_status,
 };
 
 static struct kfi_ep *fake_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr)
@@ -1225,6 +1249,8 @@ static void test_connect(void)
 
 static void test_rma(void)
 {
+	struct kfi_pi_attr pi = {};
+	struct kfi_pi_fault fault;
 	struct kfi_ep_attr attr;
 	struct kfi_rma rma = {};
 	struct scatterlist sg;
@@ -1253,6 +1279,26 @@ static void test_rma(void)
 	kfi_rma_fini(&rma, &sg, 1, DMA_FROM_DEVICE);
 	EXPECT(!rma.ep);
 	kfi_rma_fini(&rma, &sg, 1, DMA_FROM_DEVICE);
+
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, NULL, 0, &pi, 0, 0, DMA_FROM_DEVICE) == -EOPNOTSUPP);
+	devices[0].attr.caps |= KFI_CAP_PI;
+	devices[0].attr.max_pi_pages = 2;
+	EXPECT(kfi_rma_init_pi(NULL, ep, &sg, 1, NULL, 0, &pi, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, NULL, &sg, 1, NULL, 0, &pi, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, NULL, 1, NULL, 0, &pi, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, NULL, 1, &pi, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, &sg, 3, &pi, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, &sg, 1, NULL, 0, 0, DMA_FROM_DEVICE) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, &sg, 1, &pi, 0, 0, DMA_BIDIRECTIONAL) == -EINVAL);
+	EXPECT(kfi_rma_pi_status(&rma, &fault) == -EINVAL);
+	EXPECT(kfi_rma_init_pi(&rma, ep, &sg, 1, &sg, 2, &pi, 0, 0, DMA_FROM_DEVICE) == 0);
+	EXPECT(rma.ep == ep && rma.nr_ops == 2);
+	EXPECT(kfi_rma_pi_status(&rma, NULL) == -EINVAL);
+	EXPECT(kfi_rma_pi_status(&rma, &fault) == -EILSEQ && fault.what == KFI_PI_CHECK_APP);
+	kfi_rma_fini_pi(&rma, &sg, 1, &sg, 2, DMA_FROM_DEVICE);
+	EXPECT(!rma.ep && kfi_rma_pi_status(&rma, &fault) == -EINVAL);
+	kfi_rma_fini_pi(&rma, &sg, 1, &sg, 2, DMA_FROM_DEVICE);
+	devices[0].attr.caps &= ~KFI_CAP_PI;
 	kfree(buffer);
 	kfi_ep_close(ep);
 	endpoint_end();

@@ -2,7 +2,10 @@
 
 //! `struct kfi_rma`.
 
-use super::endpoint::Ep;
+use super::{
+    endpoint::Ep,
+    errno, //
+};
 use crate::{
     bindings,
     check::Way, //
@@ -89,6 +92,30 @@ impl Transfer {
     }
 }
 
+/// The protection information of a transfer.
+pub(crate) struct Metadata {
+    sg: *mut bindings::scatterlist,
+    pub(crate) nents: u32,
+    attr: *const bindings::kfi_pi_attr,
+}
+
+impl Metadata {
+    /// # Safety
+    ///
+    /// `sg` is NULL, or a scatter list of `nents` elements that stays as it is until the transfer has ended; `attr` is NULL
+    /// or valid.
+    pub(crate) unsafe fn new(
+        sg: *mut bindings::scatterlist,
+        nents: u32,
+        attr: *const bindings::kfi_pi_attr,
+    ) -> Result<Self> {
+        if attr.is_null() || (sg.is_null() && nents != 0) {
+            return Err(EINVAL);
+        }
+        Ok(Self { sg, nents, attr })
+    }
+}
+
 impl Rma {
     /// # Safety
     ///
@@ -153,6 +180,66 @@ impl Rma {
         unsafe { fini(self.as_raw(), sg, nents, dir) };
         // INVARIANT: Not in use.
         self.set_ep(ptr::null_mut());
+    }
+
+    /// Prepares a transfer with protection information. The arguments are in range.
+    pub(crate) fn init_pi(&self, ep: &Ep, transfer: &Transfer, meta: &Metadata) -> Result {
+        let init = ep.ops().rma_init_pi.ok_or_else(errno::eopnotsupp)?;
+        // INVARIANT: Not in use.
+        self.set_ep(ptr::null_mut());
+        // SAFETY: The endpoint is live while it is borrowed, the memory by the promises to `Transfer::new` and
+        // `Metadata::new`.
+        to_result(unsafe {
+            init(
+                self.as_raw(),
+                ep.as_raw(),
+                transfer.sg,
+                transfer.nents,
+                meta.sg,
+                meta.nents,
+                meta.attr,
+                transfer.raddr,
+                transfer.rkey,
+                transfer.dir,
+            )
+        })?;
+        // INVARIANT: The consumer ends the transfer before it closes the endpoint.
+        self.set_ep(ep.as_raw());
+        Ok(())
+    }
+
+    /// Ends a transfer with protection information.
+    ///
+    /// # Safety
+    ///
+    /// The arguments are those that it was prepared with.
+    pub(crate) unsafe fn fini_pi(
+        &self,
+        data: *mut bindings::scatterlist,
+        nr_data: u32,
+        meta: *mut bindings::scatterlist,
+        nr_meta: u32,
+        dir: bindings::dma_data_direction,
+    ) {
+        let Some(fini) = self.ep().and_then(|ep| ep.ops().rma_fini_pi) else {
+            return;
+        };
+        // SAFETY: Prepared before; the rest is promised by the caller.
+        unsafe { fini(self.as_raw(), data, nr_data, meta, nr_meta, dir) };
+        // INVARIANT: Not in use.
+        self.set_ep(ptr::null_mut());
+    }
+
+    /// kfi_rma_pi_status()
+    pub(crate) fn pi_status(&self, fault: &mut bindings::kfi_pi_fault) -> c_int {
+        let Some(ep) = self.ep() else {
+            return EINVAL.to_errno();
+        };
+        match ep.ops().rma_pi_status {
+            // SAFETY: Prepared before.
+            Some(status) => unsafe { status(self.as_raw(), fault) },
+            None => errno::eopnotsupp().to_errno(),
+        }
     }
 
     /// The operation to post.

@@ -146,4 +146,7 @@ pub(super) static EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_o
     rma_init: Some(rma::init),
     rma_fini: Some(rma::fini),
     rma_op: Some(rma::op),
+    rma_init_pi: None,
+    rma_fini_pi: None,
+    rma_pi_status: None,
 });

@@ -305,6 +305,9 @@ static ULP_EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_ops {
     rma_init: Some(rma::imported_rma_init),
     rma_fini: Some(rma::rma_fini),
     rma_op: Some(rma::rma_op),
+    rma_init_pi: None,
+    rma_fini_pi: None,
+    rma_pi_status: None,
 });
 
 as_declared!(kfi_ep_import, kfi_ep_unimport, kfi_ctx_cqe, kfi_ep_native);

@@ -46,6 +46,48 @@ fn domain(pi: &bindings::kfi_pi_domain) -> bindings::ib_sig_domain {
     domain
 }
 
+/// What is to be checked, in the terms of the RDMA core.
+///
+/// # Safety
+///
+/// `attr` is valid.
+pub(in crate::api) unsafe fn sig_attrs(
+    attr: *const bindings::kfi_pi_attr,
+) -> bindings::ib_sig_attrs {
+    // SAFETY: By the function's contract.
+    let attr = unsafe { &*attr };
+    bindings::ib_sig_attrs {
+        check_mask: attr.check_mask,
+        mem: domain(&attr.mem),
+        wire: domain(&attr.wire),
+        meta_length: 0,
+    }
+}
+
+/// Asks whether the protection information of a region was as it should be.
+///
+/// # Safety
+///
+/// `native` is a region for protection information that exists, and `fault` may be written.
+pub(in crate::api) unsafe fn status_of(
+    native: *mut bindings::ib_mr,
+    fault: *mut bindings::kfi_pi_fault,
+) -> c_int {
+    const CHECK: u32 = bindings::ib_mr_status_check_IB_MR_CHECK_SIG_STATUS;
+
+    let mut status = bindings::ib_mr_status::default();
+    // SAFETY: By the function's contract.
+    unsafe {
+        match bindings::ib_check_mr_status(native, CHECK, &mut status) {
+            0 if status.fail_status & CHECK != 0 => {
+                *fault = found(&status.sig_err);
+                EILSEQ.to_errno()
+            }
+            ret => ret,
+        }
+    }
+}
+
 /// The verbs region behind a public one, if it is for protection information.
 ///
 /// # Safety
@@ -93,12 +135,7 @@ pub(super) unsafe extern "C" fn map_sg_pi(
             );
             if ret == 0 {
                 // After the mapping, as rdma_rw does it: drivers leave notes there while they map.
-                *(*native).sig_attrs = bindings::ib_sig_attrs {
-                    check_mask: (*attr).check_mask,
-                    mem: domain(&(*attr).mem),
-                    wire: domain(&(*attr).wire),
-                    meta_length: 0,
-                };
+                *(*native).sig_attrs = sig_attrs(attr);
                 (*mr).iova = (*native).iova;
                 (*mr).length = (*native).length;
             }
@@ -123,22 +160,11 @@ pub(super) unsafe extern "C" fn pi_status(
     mr: *mut bindings::kfi_mr,
     fault: *mut bindings::kfi_pi_fault,
 ) -> c_int {
-    const CHECK: u32 = bindings::ib_mr_status_check_IB_MR_CHECK_SIG_STATUS;
-
     let rcu = rcu::read_lock();
     // SAFETY: By the function's contract, inside of an RCU read-side section.
     let ret = match unsafe { native(mr) } {
         // SAFETY: As above; `native` exists until the end of the section.
-        Ok(native) => unsafe {
-            let mut status = bindings::ib_mr_status::default();
-            match bindings::ib_check_mr_status(native, CHECK, &mut status) {
-                0 if status.fail_status & CHECK != 0 => {
-                    *fault = found(&status.sig_err);
-                    EILSEQ.to_errno()
-                }
-                ret => ret,
-            }
-        },
+        Ok(native) => unsafe { status_of(native, fault) },
         Err(e) => e,
     };
     rcu.unlock();
