@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# The ported nvmet-rdma, all of its patches, under the stock initiator and the ported one: receives of each queue and shared
+# ones, in-capsule data, discovery, and every way in which a connection can end while I/O is under way.
+# kfi-test: limit=140 order=31
+. "$(dirname "$0")/lib.sh"
+
+need_module nvme-fabrics nvme-rdma nvmet null_blk kfi_verbs "$(driver_module)"
+STEP=${1:-$(target_last)}
+[ -n "$STEP" ] || ktap_skip_all "there is no series patches/nvmet"
+MIB=$((KFI_SCALE > 1 ? 4 : 16))
+
+connect() { disk=$(nvme_connect "$@"); }
+host_gone() { nvme_disconnect; wait_until nvme_gone; }
+target_gone() { target_down && target_unload; }
+host() { case $1 in stock) host_stock ;; ported) host_ported "$(host_last)" ;; esac; }
+setup() { ports_up && null_disk $MIB; }
+start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
+{
+	local host=$1 parameters=()
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do parameters+=("$1"); shift; done
+	[ $# -eq 0 ] || shift
+	target_ported "$STEP" "${parameters[@]}" && target_up rdma /dev/nullb0 "$@" && host "$host"
+}
+stop() { host_gone && host_unload && target_gone; }
+verify() { connect -i 2 && fio_verify "$disk" $MIB; }
+discovered() { nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 | grep -q "subnqn: *$NQN"; }
+
+# Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
+served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
+more_served() { [ "$(served)" -gt "$1" ]; }
+io_start()
+{
+	local before
+	before=$(served)
+	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
+		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
+	io=$!
+	wait_until more_served $((before + 100))
+}
+io_ended() { ! kill -0 "$io" 2>/dev/null; }
+io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
+
+# The ways to end.
+ends_by_disconnect() { connect -i 2 && io_start && host_gone && io_stop; }
+state() { grep -q "$1" /sys/class/nvme/nvme*/state; }
+ends_by_reset()
+{
+	connect -i 2 && io_start || return
+	for _ in 1 2 3; do
+		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
+	done
+	io_stop && fio_verify "$disk" $MIB && host_gone
+}
+ends_by_port()
+{
+	connect -i 2 -c 1 -l 600 && io_start || return
+	target_hidden
+	rmdir /sys/kernel/config/nvmet/ports/1 || return
+	KFI_WAIT=30 wait_until state connecting || return
+	target_port rdma || return
+	KFI_WAIT=30 wait_until state live && io_stop && fio_verify "$disk" $MIB && host_gone
+}
+ends_by_unplug_here() { connect -i 2 && io_start && rdma link del "$DEV0" && host_gone && io_stop; }
+ends_by_unplug_there() { connect -i 2 && io_start && rdma link del "$DEV1" && wait_until nvme_gone && io_stop; }
+ends_by_unload() { connect -i 2 && io_start && target_down && target_unload && host_gone && io_stop; }
+again() # NUMBER of the port
+{
+	target_gone && port_up "$1" && start stock && verify && host_gone
+}
+
+ktap_print_header
+ktap_set_plan 26
+ktap_here "ports of $KFI_DEVICE" setup
+for host in stock ported; do
+	ktap_here "step $STEP, $host initiator" start $host
+	ktap_test "discovery" discovered
+	ktap_here "$MIB MiB verified" verify
+	host_gone
+	ktap_here "disconnect under I/O" ends_by_disconnect
+	ktap_here "reset three times under I/O, then verify" ends_by_reset
+	ktap_here "unload" stop
+	ktap_here "16 KiB of in-capsule data, verified" eval 'start $host -- param_inline_data_size=16384 && verify && stop'
+	# Where receives cannot be shared the target says so and goes on without.
+	ktap_here "shared receives, verified, disconnect under I/O" \
+		eval 'start $host use_srq=1 srq_size=256 && verify && host_gone && ends_by_disconnect && stop' ||
+		stop
+done
+ktap_here "stock initiator again" start stock
+if [ "$KFI_DEVICE" = siw ]; then
+	ktap_test_skip "a port that is removed comes back under I/O, then verify" \
+		"the stock initiator does not always reconnect over siw"
+else
+	ktap_here "a port that is removed comes back under I/O, then verify" ends_by_port
+fi
+ktap_here "the target's device goes under I/O" ends_by_unplug_here
+ktap_here "a new device: connect and verify" again 0
+ktap_here "the initiator's device goes under I/O" ends_by_unplug_there
+ktap_here "a new device: connect and verify" again 1
+ktap_here "the target is unloaded under I/O" ends_by_unload
+ktap_test "no controller is left" wait_until nvme_gone
+ktap_here "unload" stop
+ktap_finished
