@@ -50,6 +50,8 @@ pub(crate) struct Srx {
     waiting: IrqLock<Waiting>,
     /// Receives outstanding at most.
     pub(crate) max: u32,
+    /// Elements of a receive at most.
+    pub(crate) sges: u32,
 }
 
 impl Srx {
@@ -66,6 +68,7 @@ impl Srx {
                     "kfi::Srx::waiting"
                 ),
                 max,
+                sges,
             }),
             GFP_KERNEL,
         )

@@ -271,7 +271,9 @@ impl Conn {
             .reserve(max_rx)
             .inspect_err(|_| attr.tx_cq.unreserve(attr.max_tx))?;
         let joined = attr.srx.as_ref().map_or(Ok(()), |srx| srx.join());
-        let current = RxOp::new(attr.max_rx_sge);
+        // Receives change places with it, so it has room for as much as those of a shared context.
+        let sges = attr.srx.as_ref().map_or(attr.max_rx_sge, |srx| srx.sges);
+        let current = RxOp::new(sges);
         let (Ok(()), Ok(current)) = (joined, current) else {
             if let (Ok(()), Some(srx)) = (joined, &attr.srx) {
                 srx.leave(self);
