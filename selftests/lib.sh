@@ -237,12 +237,14 @@ nvme_gone() { ! ls -d /sys/class/nvme/nvme* > /dev/null 2>&1; }
 
 # The initiator: the kernel's own, or that of a step of patches/nvme-host; scripts/series says where it is.
 host_stock() { modprobe nvme-rdma "$@"; }
+# What insmod does not load. All steps but the last need rdma_cm; over TCP only the last one runs.
+ported_needs() { { [ "$KFI_DEVICE" = tcp ] || modprobe rdma_cm; } && provider_up; }
 host_ported() # STEP [PARAMETER...]
 {
 	local ko=$KFI_OUT/series/nvme-host/$1/nvme-rdma.ko
 	shift
 
-	modprobe nvme-fabrics && modprobe rdma_cm && modprobe kfi_verbs && insmod "$ko" "$@"
+	modprobe nvme-fabrics && ported_needs && insmod "$ko" "$@"
 }
 # The number of the last step of the series; nothing when there is no series.
 host_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvme-host/series" 2>/dev/null; }
@@ -255,10 +257,24 @@ target_ported() # STEP [PARAMETER...]
 	local ko=$KFI_OUT/series/nvmet/$1/nvmet-rdma.ko
 	shift
 
-	modprobe nvmet && modprobe rdma_cm && modprobe kfi_verbs && insmod "$ko" "$@"
+	modprobe nvmet && ported_needs && insmod "$ko" "$@"
 }
 target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvmet/series" 2>/dev/null; }
 target_unload() { ! loaded nvmet_rdma || wait_until rmmod nvmet_rdma; }
+
+# device_test NAME COMMAND...: a test that takes a device away
+device_test()
+{
+	if [ "$KFI_DEVICE" = tcp ]; then ktap_test_skip "$1" "there is no device that could go"; else ktap_here "$@"; fi
+}
+# fallen_back: when the device under test is tcp there is no RDMA device, and kfi has taken TCP on both sides
+fallen_back()
+{
+	[ "$KFI_DEVICE" = tcp ] || return 0
+	! ls -d /sys/class/infiniband/* 2> /dev/null || return
+	grep -q '^tcp .*resolutions=[1-9].* listeners=[1-9]' /sys/kernel/debug/kfi/providers ||
+		{ cat /sys/kernel/debug/kfi/providers >&2; return 1; }
+}
 
 # null_disk BYTES_IN_MIB: a disk in memory that keeps what is written, for verification; 0: one that keeps nothing.
 null_disk()

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The ported nvme-rdma, all of its patches: discovery, queues of all kinds, both ways to register memory, inline data, more
-# segments than a command takes, and every way in which a connection can end while I/O is under way.
-# kfi-test: limit=100 order=30
+# segments than a command takes, and every way in which a connection can end while I/O is under way. The target is the
+# kernel's own; over TCP, without an RDMA device, it is the ported one.
+# kfi-test: limit=100 order=30 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module nvme-fabrics nvmet-rdma null_blk kfi_verbs "$(driver_module)"
@@ -10,9 +11,10 @@ STEP=${1:-$(host_last)}
 [ -n "$STEP" ] || ktap_skip_all "there is no series patches/nvme-host"
 MIB=$((KFI_SCALE > 1 ? 8 : 32))
 
-connect() { disk=$(nvme_connect "$@"); }
+connect() { disk=$(nvme_connect "$@") && fallen_back; }
 gone() { nvme_disconnect; wait_until nvme_gone; }
-setup() { host_ported "$STEP" && ports_up && null_disk $MIB && target_up rdma /dev/nullb0; }
+target() { { [ "$KFI_DEVICE" != tcp ] || loaded nvmet_rdma || target_ported "$(target_last)"; } && target_up rdma /dev/nullb0 "$@"; }
+setup() { host_ported "$STEP" && ports_up && null_disk $MIB && target; }
 reload() { gone; host_unload && host_ported "$STEP" "$@"; }
 
 polled() { [ "$(cat "/sys/block/${disk##*/}/queue/io_poll")" = 1 ]; }
@@ -144,7 +146,7 @@ ktap_test "verified I/O by polling" poll_io
 ktap_here "register_always=N" reload register_always=N
 ktap_here "connect" connect -i 1
 ktap_test "verified I/O" fio_verify "$disk" $MIB
-ktap_here "target with 16 KiB of inline data" eval 'reload && target_down && target_up rdma /dev/nullb0 param_inline_data_size=16384'
+ktap_here "target with 16 KiB of inline data" eval 'reload && target_down && target param_inline_data_size=16384'
 ktap_here "connect" connect -i 1
 ktap_test "verified I/O" fio_verify "$disk" $MIB
 ktap_here "reset three times under I/O, then verify" reset_under_io
@@ -157,9 +159,9 @@ else
 fi
 ktap_here "unload with a controller connected" eval 'gone; unload_connected'
 ktap_here "connect" connect -i 1
-ktap_here "the initiator's device goes under I/O" link_del "$DEV1"
-ktap_here "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
-ktap_here "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
-ktap_test "no controller is left" wait_until nvme_gone
+device_test "the initiator's device goes under I/O" link_del "$DEV1"
+device_test "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
+device_test "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
+ktap_test "no controller is left" gone
 ktap_here "unload" host_unload
 ktap_finished

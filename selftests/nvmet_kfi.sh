@@ -1,16 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The ported nvmet-rdma, all of its patches, under the stock initiator and the ported one: receives of each queue and shared
-# ones, in-capsule data, discovery, and every way in which a connection can end while I/O is under way.
-# kfi-test: limit=140 order=31
+# ones, in-capsule data, discovery, and every way in which a connection can end while I/O is under way. Over TCP, without an
+# RDMA device, there is only the ported initiator.
+# kfi-test: limit=140 order=31 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module nvme-fabrics nvme-rdma nvmet null_blk kfi_verbs "$(driver_module)"
 STEP=${1:-$(target_last)}
 [ -n "$STEP" ] || ktap_skip_all "there is no series patches/nvmet"
 MIB=$((KFI_SCALE > 1 ? 4 : 16))
+if [ "$KFI_DEVICE" = tcp ]; then hosts=(ported); else hosts=(stock ported); fi
 
-connect() { disk=$(nvme_connect "$@"); }
+connect() { disk=$(nvme_connect "$@") && fallen_back; }
 host_gone() { nvme_disconnect; wait_until nvme_gone; }
 target_gone() { target_down && target_unload; }
 host() { case $1 in stock) host_stock ;; ported) host_ported "$(host_last)" ;; esac; }
@@ -24,7 +26,9 @@ start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
 	target_ported "$STEP" "${parameters[@]}" && target_up rdma /dev/nullb0 "$@" && host "$host"
 }
 stop() { host_gone && host_unload && target_gone; }
-verify() { connect -i 2 && fio_verify "$disk" $MIB; }
+# What the initiator mends by recovery is a failure here.
+undisturbed() { ! dmesg | grep -E "starting error recovery|QID [0-9]+ timeout"; }
+verify() { dmesg -C; connect -i 2 && fio_verify "$disk" $MIB && undisturbed; }
 discovered() { nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 | grep -q "subnqn: *$NQN"; }
 
 # Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
@@ -67,13 +71,13 @@ ends_by_unplug_there() { connect -i 2 && io_start && rdma link del "$DEV1" && wa
 ends_by_unload() { connect -i 2 && io_start && target_down && target_unload && host_gone && io_stop; }
 again() # NUMBER of the port
 {
-	target_gone && port_up "$1" && start stock && verify && host_gone
+	target_gone && port_up "$1" && start "${hosts[0]}" && verify && host_gone
 }
 
 ktap_print_header
-ktap_set_plan 26
+ktap_set_plan $((10 + 8 * ${#hosts[@]}))
 ktap_here "ports of $KFI_DEVICE" setup
-for host in stock ported; do
+for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start $host
 	ktap_test "discovery" discovered
 	ktap_here "$MIB MiB verified" verify
@@ -87,17 +91,17 @@ for host in stock ported; do
 		eval 'start $host use_srq=1 srq_size=256 && verify && host_gone && ends_by_disconnect && stop' ||
 		stop
 done
-ktap_here "stock initiator again" start stock
+ktap_here "${hosts[0]} initiator again" start "${hosts[0]}"
 if [ "$KFI_DEVICE" = siw ]; then
 	ktap_test_skip "a port that is removed comes back under I/O, then verify" \
 		"the stock initiator does not always reconnect over siw"
 else
 	ktap_here "a port that is removed comes back under I/O, then verify" ends_by_port
 fi
-ktap_here "the target's device goes under I/O" ends_by_unplug_here
-ktap_here "a new device: connect and verify" again 0
-ktap_here "the initiator's device goes under I/O" ends_by_unplug_there
-ktap_here "a new device: connect and verify" again 1
+device_test "the target's device goes under I/O" ends_by_unplug_here
+device_test "a new device: connect and verify" again 0
+device_test "the initiator's device goes under I/O" ends_by_unplug_there
+device_test "a new device: connect and verify" again 1
 ktap_here "the target is unloaded under I/O" ends_by_unload
 ktap_test "no controller is left" wait_until nvme_gone
 ktap_here "unload" stop
