@@ -120,6 +120,14 @@ bool rust_helper_kfi_sock_peer_ended(struct socket *sock)
 	return READ_ONCE(sock->sk->sk_shutdown) & RCV_SHUTDOWN;
 }
 
+bool rust_helper_kfi_sock_readable(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	/* An upper layer protocol keeps what it has taken in a queue of its own. */
+	return !skb_queue_empty_lockless(&sk->sk_receive_queue) || inet_csk_has_ulp(sk);
+}
+
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor)
 {
 	read_descriptor_t desc = { .arg.data = arg, .count = 1 };

@@ -275,7 +275,9 @@ impl WorkItem<0> for Conn {
             workq::without_io(|| this.engine.lock().run(&this));
             if let Some(ep) = this.endpoint.as_ref() {
                 ep.rx_cq.kick();
-                ep.tx_cq.kick();
+                if !Arc::ptr_eq(&ep.rx_cq, &ep.tx_cq) {
+                    ep.tx_cq.kick();
+                }
             }
             if this.turn.cmpxchg(BUSY, IDLE, Full).is_ok() {
                 return;

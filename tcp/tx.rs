@@ -382,6 +382,9 @@ impl Tx {
         socket: &Socket<Conn>,
         link: &mut Link,
     ) -> Result<bool, Stop> {
+        if self.frames.len() == 0 {
+            return Ok(false);
+        }
         let mut batch = Batch {
             list: [Outgoing::EMPTY; PIECES],
             count: 0,

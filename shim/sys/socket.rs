@@ -357,6 +357,11 @@ impl<W: Watcher> Socket<W> {
 
     /// Gives what has come to `sink`, as long as that takes all of it.
     pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result {
+        // Without the socket's lock: what comes later wakes the watcher.
+        // SAFETY: The socket is valid.
+        if !unsafe { bindings::kfi_sock_readable(self.as_raw()) } {
+            return Ok(());
+        }
         let arg: *mut S = sink;
         // Records of no interest, one after the other, are nothing that a peer has to send.
         for _ in 0..RECORDS {
@@ -480,6 +485,11 @@ impl Received<'_> {
         let (Some(offset), Ok(len)) = (self.offset(at, size), c_int::try_from(size)) else {
             return false;
         };
+        if let [piece] = to {
+            let to = piece.to_raw().iov_base;
+            // SAFETY: The buffer has these bytes, and the piece is memory that may be written.
+            return unsafe { bindings::skb_copy_bits(self.skb, offset, to, len) == 0 };
+        }
         let mut iter = bindings::iov_iter::default();
         // SAFETY: The pieces are memory that may be written; they are borrowed longer than the iterator lives. CAST: a
         // piece is transparent over `struct kvec`.
