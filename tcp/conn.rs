@@ -302,14 +302,14 @@ impl Watcher for Conn {
     const LISTENS: bool = false;
 
     fn woken(this: ArcBorrow<'_, Self>) {
-        Arc::from(this).wake();
+        Self::wake(this);
     }
 }
 
 impl Secured for Conn {
     fn secured(this: ArcBorrow<'_, Self>, status: i32) {
         this.tls_status.store(status.min(0), Release);
-        Arc::from(this).wake();
+        Self::wake(this);
         this.handshakes.dec();
     }
 }
@@ -377,10 +377,10 @@ impl Conn {
 
     /// Sees to it that the work item looks at everything once more. Any context.
     #[inline]
-    pub(crate) fn wake(self: Arc<Self>) {
-        if self.turn.xchg(AGAIN, Full) == IDLE {
+    pub(crate) fn wake(this: ArcBorrow<'_, Self>) {
+        if this.turn.xchg(AGAIN, Full) == IDLE {
             if let Some(queue) = io_queue() {
-                let _ = queue.enqueue::<Arc<Conn>, 0>(self);
+                let _ = queue.enqueue::<Arc<Conn>, 0>(this.into());
             }
         }
     }
@@ -426,10 +426,10 @@ impl Conn {
     #[inline]
     pub(crate) fn admit(&self, direction: Direction, max: i32) -> Result {
         let used = self.used(direction);
-        if used.load(Relaxed) >= max {
+        if used.fetch_add(1, Relaxed) >= max {
+            used.fetch_sub(1, Relaxed);
             return Err(ENOMEM);
         }
-        used.fetch_add(1, Relaxed);
         self.pending(direction).inc();
         Ok(())
     }

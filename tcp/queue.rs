@@ -188,17 +188,16 @@ impl Queue {
 
     /// Sees to it that callbacks run for what was pushed. Process context.
     pub(crate) fn kick(self: &Arc<Self>) {
-        if self.entries.lock().list.len() == 0 {
-            return;
-        }
         match self.poll {
             Poll::Softirq => {
                 while as_softirq(|| self.run_some(BUDGET)) == BUDGET {
                     yield_cpu();
                 }
             }
-            Poll::Workqueue | Poll::Unbound => self.enqueue(),
-            Poll::Direct => {}
+            Poll::Workqueue | Poll::Unbound if self.entries.lock().list.len() != 0 => {
+                self.enqueue();
+            }
+            _ => {}
         }
     }
 

@@ -135,7 +135,7 @@ impl Srx {
         loop {
             let conn = self.waiting.lock().list.pop();
             match conn {
-                Some(conn) => conn.wake(),
+                Some(conn) => Conn::wake(conn.as_arc_borrow()),
                 None => return,
             }
         }

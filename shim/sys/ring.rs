@@ -18,7 +18,6 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Relaxed,
             Release, //
         },
         Arc, //
@@ -46,9 +45,16 @@ pub(crate) struct Ring<T> {
 }
 
 /// What producers have in common.
+///
+/// # Invariants
+///
+/// `tail` is the ring's, and `head` was.
 struct Gatekeeper {
     /// Why nothing is taken any more.
     refusal: Option<Error>,
+    tail: u32,
+    /// Where the taker was when somebody looked last.
+    head: u32,
 }
 
 // SAFETY: By the type invariants one thread at a time uses a slot.
@@ -70,12 +76,19 @@ impl<T> Ring<T> {
                 slots,
                 head: Atomic::new(0),
                 tail: Atomic::new(0),
-                lock <- new_irq_lock!(Gatekeeper { refusal: None }, "kfi::Ring"),
+                lock <- new_irq_lock!(
+                    Gatekeeper { refusal: None, tail: 0, head: 0 },
+                    "kfi::Ring"
+                ),
             }),
             GFP_KERNEL,
         )?;
-        // INVARIANT: The only one.
-        Ok(Taker { ring })
+        // INVARIANT: The only one; the ring is empty.
+        Ok(Taker {
+            ring,
+            head: 0,
+            tail: 0,
+        })
     }
 
     fn slot(&self, index: u32) -> *mut T {
@@ -117,15 +130,19 @@ impl<T> Producer<'_, T> {
     /// Fills the next slot and gives it to the taker; if `fill` fails the slot stays free. `ENOMEM` when all are used.
     #[inline]
     pub(crate) fn push(&mut self, fill: impl FnOnce(&mut T) -> Result) -> Result {
-        let tail = self.ring.tail.load(Relaxed);
-        let used = tail.wrapping_sub(self.ring.head.load(Acquire));
-        if used as usize >= self.ring.slots.len() {
-            return Err(ENOMEM);
+        let room = self.ring.slots.len();
+        let tail = self.keeper.tail;
+        if tail.wrapping_sub(self.keeper.head) as usize >= room {
+            self.keeper.head = self.ring.head.load(Acquire);
+            if tail.wrapping_sub(self.keeper.head) as usize >= room {
+                return Err(ENOMEM);
+            }
         }
         // SAFETY: The lock is held, and the slot at `tail` is free.
         fill(unsafe { &mut *self.ring.slot(tail) })?;
         // INVARIANT: There was room.
-        self.ring.tail.store(tail.wrapping_add(1), Release);
+        self.keeper.tail = tail.wrapping_add(1);
+        self.ring.tail.store(self.keeper.tail, Release);
         Ok(())
     }
 }
@@ -134,9 +151,12 @@ impl<T> Producer<'_, T> {
 ///
 /// # Invariants
 ///
-/// There is one for each ring.
+/// There is one for each ring. `head` is the ring's, and `tail` was.
 pub(crate) struct Taker<T> {
     ring: Arc<Ring<T>>,
+    head: u32,
+    /// How far the producers were when the taker looked last.
+    tail: u32,
 }
 
 impl<T> Taker<T> {
@@ -147,18 +167,18 @@ impl<T> Taker<T> {
 
     /// Number of slots that are the taker's.
     #[inline]
-    pub(crate) fn len(&self) -> u32 {
-        let tail = self.ring.tail.load(Acquire);
-        tail.wrapping_sub(self.ring.head.load(Relaxed))
+    pub(crate) fn len(&mut self) -> u32 {
+        self.tail = self.ring.tail.load(Acquire);
+        self.tail.wrapping_sub(self.head)
     }
 
     /// The slot `at` places behind the oldest.
     #[inline]
     pub(crate) fn get(&mut self, at: u32) -> Option<&mut T> {
-        if at >= self.len() {
+        if at >= self.tail.wrapping_sub(self.head) && at >= self.len() {
             return None;
         }
-        let index = self.ring.head.load(Relaxed).wrapping_add(at);
+        let index = self.head.wrapping_add(at);
         // SAFETY: By the type invariants the slot is the taker's, and `self` is borrowed as long as the result.
         Some(unsafe { &mut *self.ring.slot(index) })
     }
@@ -166,10 +186,10 @@ impl<T> Taker<T> {
     /// Frees the oldest slot.
     #[inline]
     pub(crate) fn retire(&mut self) {
-        if self.len() != 0 {
-            let head = self.ring.head.load(Relaxed);
+        if self.tail != self.head || self.len() != 0 {
+            self.head = self.head.wrapping_add(1);
             // INVARIANT: There was one.
-            self.ring.head.store(head.wrapping_add(1), Release);
+            self.ring.head.store(self.head, Release);
         }
     }
 }

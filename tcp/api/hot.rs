@@ -44,7 +44,6 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc,
         ArcBorrow, //
     }, //
 };
@@ -187,7 +186,7 @@ pub(super) unsafe extern "C" fn post(
         }
     }
     if next != first {
-        Arc::from(conn).wake();
+        Conn::wake(conn);
     }
     // SAFETY: By the function's contract.
     if let (Err(_), Some(bad)) = (result, unsafe { bad.as_mut() }) {
@@ -253,7 +252,7 @@ pub(super) unsafe extern "C" fn recv(
     };
     // The work item looks for receives by itself, but for a peer that waits for one, or to give them back.
     if next != first && (conn.starving.xchg(false, Full) || conn.state() == DataState::Err) {
-        Arc::from(conn).wake();
+        Conn::wake(conn);
     }
     // SAFETY: By the function's contract.
     if let (Err(_), Some(bad)) = (result, unsafe { bad.as_mut() }) {

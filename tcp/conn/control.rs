@@ -348,7 +348,7 @@ impl Conn {
                 control.phase = Phase::Idle;
             }
         })?;
-        self.clone().wake();
+        Self::wake(self.as_arc_borrow());
         Ok(())
     }
 
@@ -376,7 +376,7 @@ impl Conn {
         match accepted {
             Ok((ird, ord)) => {
                 self.note_established(ird, ord, KVec::new());
-                self.clone().wake();
+                Self::wake(self.as_arc_borrow());
                 Ok(())
             }
             Err(error) => {
