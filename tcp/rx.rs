@@ -36,9 +36,7 @@ use super::{
         frame::{
             cursor::Partial,
             header::{
-                self,
                 Collector,
-                Header,
                 TRAILER, //
             },
             Fault, //
@@ -66,6 +64,9 @@ use kernel::{
     }, //
 };
 
+/// Bytes of a header that are taken at once.
+const CHUNK: usize = 64;
+
 /// Where a payload goes.
 enum Target {
     /// Into the current receive.
@@ -76,21 +77,16 @@ enum Target {
     Read(u32),
 }
 
-/// A frame that is being taken.
-struct Frame {
-    header: Header,
-    target: Target,
-    /// Bytes taken.
-    done: u64,
-    crc: u32,
-}
-
+/// What comes next.
 enum State {
+    /// A header.
     Header,
     /// A message is here and no receive.
-    Blocked(Header),
-    Payload(Frame),
-    Trailer(Frame, Partial<TRAILER>),
+    Blocked,
+    /// Payload of the frame whose header has come last.
+    Payload,
+    /// Its digest.
+    Trailer(Partial<TRAILER>),
 }
 
 /// A read request of the peer's.
@@ -101,8 +97,14 @@ struct Response {
 
 /// The receiving side of an established connection.
 pub(crate) struct Rx {
+    /// Collects headers, and has that of the frame which is being taken. It stays in its place, as it is large.
     header: Collector,
     state: State,
+    /// Where the payload of the frame goes. Between frames it holds no region.
+    target: Target,
+    /// Bytes taken of it.
+    done: u64,
+    crc: u32,
     responses: Deque<Response>,
     /// A frame for the oldest response has been put together.
     responding: bool,
@@ -114,6 +116,9 @@ impl Rx {
         Ok(Self {
             header: Collector::new(),
             state: State::Header,
+            target: Target::Receive,
+            done: 0,
+            crc: !0,
             // One more: that which is being sent is not counted as waiting any more.
             responses: Deque::new(reads.saturating_add(1), GFP_KERNEL)?,
             responding: false,
@@ -122,7 +127,7 @@ impl Rx {
 
     /// Whether a message waits for a receive.
     pub(super) fn is_blocked(&self) -> bool {
-        matches!(self.state, State::Blocked(_))
+        matches!(self.state, State::Blocked)
     }
 
     /// Whether everything so far were whole frames.
@@ -158,12 +163,9 @@ impl Rx {
 
     /// Whether something under way uses that region.
     pub(super) fn touches(&self, id: Id) -> bool {
-        let frame = match &self.state {
-            State::Payload(frame) | State::Trailer(frame, _) => match &frame.target {
-                Target::Regions(memory) => memory.touches(id),
-                _ => false,
-            },
-            _ => false,
+        let frame = match &self.target {
+            Target::Regions(memory) => memory.touches(id),
+            Target::Receive | Target::Read(_) => false,
         };
         frame
             || (0..self.responses.len()).any(|at| {
@@ -242,27 +244,25 @@ impl Reader<'_> {
     /// Takes some bytes from `at` on; 0 when none can be taken now.
     fn step(&mut self, data: &Received<'_>, at: usize) -> Result<usize, Fault> {
         let left = data.len().saturating_sub(at);
-        match &mut self.link.rx.state {
+        let Link { session, rx } = &mut *self.link;
+        match &mut rx.state {
             State::Header => {
-                if self.link.session.stalled() {
+                if session.stalled() {
                     return Ok(0);
                 }
-                let mut buf = [0; header::MAX];
-                let bytes = buf.get_mut(..left.min(header::MAX)).ok_or(Fault::Size)?;
+                let mut buf = [0; CHUNK];
+                let size = rx.header.missing().min(left).min(CHUNK);
+                let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
                 if !data.copy(at, bytes) {
                     return Err(Fault::Truncated);
                 }
-                let size = bytes.len();
                 let mut rest: &[u8] = bytes;
-                let format = *self.link.session.format();
-                let header = self.link.rx.header.push(&format, &mut rest)?;
-                let used = size.saturating_sub(rest.len());
-                if let Some(header) = header {
-                    self.begin(header)?;
+                if rx.header.push(session.format(), &mut rest)?.is_some() {
+                    self.begin()?;
                 }
-                Ok(used)
+                Ok(size)
             }
-            State::Blocked(_) => {
+            State::Blocked => {
                 self.unblock()?;
                 // Whatever follows is for the next step; without progress this ends here.
                 if self.link.rx.is_blocked() {
@@ -270,8 +270,8 @@ impl Reader<'_> {
                 }
                 self.step(data, at)
             }
-            State::Payload(_) => self.payload(data, at, left),
-            State::Trailer(_, partial) => {
+            State::Payload => self.payload(data, at, left),
+            State::Trailer(partial) => {
                 let mut buf = [0; TRAILER];
                 let size = TRAILER.saturating_sub(partial.len()).min(left);
                 let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
@@ -288,8 +288,10 @@ impl Reader<'_> {
     }
 
     /// A header is here.
-    fn begin(&mut self, header: Header) -> Result<(), Fault> {
-        let incoming = self.link.session.received(&header)?;
+    fn begin(&mut self) -> Result<(), Fault> {
+        let Link { session, rx } = &mut *self.link;
+        let header = rx.header.header();
+        let incoming = session.received(header)?;
         let takes_receive = match incoming {
             Incoming::Message => true,
             Incoming::Write => header.cq_data.is_some(),
@@ -303,21 +305,19 @@ impl Reader<'_> {
                     },
                 )?;
                 let bytes = header.elements.bytes()?;
-                self.link
-                    .rx
-                    .responses
+                rx.responses
                     .push(Response { memory, bytes })
                     .map_err(|_| Fault::Limit)?;
-                self.link.session.placed(&header);
+                session.placed(header);
                 return Ok(());
             }
             Incoming::ReadResponse => {
                 let number = self.tx.reader()?;
-                return self.start(header, Target::Read(number));
+                return self.start(Target::Read(number));
             }
             Incoming::Ack => {
                 self.tx.acknowledged()?;
-                self.link.session.placed(&header);
+                session.placed(header);
                 return Ok(());
             }
             Incoming::Credit => return Ok(()),
@@ -327,22 +327,18 @@ impl Reader<'_> {
             }
         };
         if takes_receive && !self.take_receive() {
-            self.link.rx.state = State::Blocked(header);
+            self.link.rx.state = State::Blocked;
             return Ok(());
         }
-        self.deliver(header)
+        self.deliver()
     }
 
     /// Tries again to find a receive for the message that waits.
     fn unblock(&mut self) -> Result<(), Fault> {
-        let State::Blocked(header) = &self.link.rx.state else {
-            return Ok(());
-        };
-        let header = *header;
-        if !self.take_receive() {
+        if !self.link.rx.is_blocked() || !self.take_receive() {
             return Ok(());
         }
-        self.deliver(header)
+        self.deliver()
     }
 
     /// Takes a receive; if there is none, posting one wakes the work item.
@@ -360,14 +356,14 @@ impl Reader<'_> {
             }
             return taken;
         };
-        if own.len() == 0 {
+        if own.get(0).is_none() {
             self.conn.starving.xchg(true, Full);
             // One may have been posted just before.
-            if own.len() == 0 {
+            if own.get(0).is_none() {
                 return false;
             }
+            self.conn.starving.xchg(false, Full);
         }
-        self.conn.starving.xchg(false, Full);
         let Some(op) = own.get(0) else {
             return false;
         };
@@ -378,7 +374,8 @@ impl Reader<'_> {
     }
 
     /// There is a receive if one is needed: finds the memory for a message or write.
-    fn deliver(&mut self, header: Header) -> Result<(), Fault> {
+    fn deliver(&mut self) -> Result<(), Fault> {
+        let header = self.link.rx.header.header();
         if header.elements.get().is_empty() {
             if header.payload > self.receives.current.len {
                 let outcome = Outcome {
@@ -388,7 +385,7 @@ impl Reader<'_> {
                 self.receives.complete(self.conn, self.ep, outcome);
                 return Err(Fault::TooLong);
             }
-            return self.start(header, Target::Receive);
+            return self.start(Target::Receive);
         }
         let memory = Scatter::new(
             self.conn,
@@ -398,30 +395,28 @@ impl Reader<'_> {
                 write: true,
             },
         )?;
-        self.start(header, Target::Regions(memory))
+        self.start(Target::Regions(memory))
     }
 
-    fn start(&mut self, header: Header, target: Target) -> Result<(), Fault> {
-        let frame = Frame {
-            header,
-            target,
-            done: 0,
-            crc: !0,
-        };
-        if header.payload == 0 {
-            return self.finish(frame);
+    #[inline]
+    fn start(&mut self, target: Target) -> Result<(), Fault> {
+        let rx = &mut self.link.rx;
+        rx.target = target;
+        rx.done = 0;
+        rx.crc = !0;
+        if rx.header.header().payload == 0 {
+            return self.finish();
         }
-        self.link.rx.state = State::Payload(frame);
+        rx.state = State::Payload;
         Ok(())
     }
 
     /// Takes payload.
     fn payload(&mut self, data: &Received<'_>, at: usize, left: usize) -> Result<usize, Fault> {
         let digest = self.link.session.format().trailer(1) != 0;
-        let State::Payload(frame) = &mut self.link.rx.state else {
-            return Ok(0);
-        };
-        let missing = frame.header.payload.saturating_sub(frame.done);
+        let frame = &mut self.link.rx;
+        let payload = frame.header.header().payload;
+        let missing = payload.saturating_sub(frame.done);
         let want = missing.min(left as u64);
         let mut pieces = Pieces::new();
         match &frame.target {
@@ -444,49 +439,43 @@ impl Reader<'_> {
         }
         let step = pieces.bytes();
         frame.done = frame.done.saturating_add(step);
-        if frame.done == frame.header.payload {
-            let state = core::mem::replace(&mut self.link.rx.state, State::Header);
-            if let State::Payload(frame) = state {
-                if digest {
-                    self.link.rx.state = State::Trailer(frame, Partial::new());
-                } else {
-                    self.finish(frame)?;
-                }
+        if frame.done == payload {
+            if digest {
+                frame.state = State::Trailer(Partial::new());
+            } else {
+                self.finish()?;
             }
         }
         usize::try_from(step).map_err(|_| Fault::Size)
     }
 
     fn trailer(&mut self) -> Result<(), Fault> {
-        let state = core::mem::replace(&mut self.link.rx.state, State::Header);
-        let State::Trailer(frame, bytes) = state else {
+        let Link { session, rx } = &mut *self.link;
+        let State::Trailer(bytes) = &rx.state else {
             return Ok(());
         };
-        if bytes.get() != self.link.session.format().trailer_bytes(frame.crc) {
+        if bytes.get() != session.format().trailer_bytes(rx.crc) {
             return Err(Fault::Digest);
         }
-        self.finish(frame)
+        self.finish()
     }
 
     /// Everything of a frame is in place.
-    fn finish(&mut self, frame: Frame) -> Result<(), Fault> {
-        let header = frame.header;
+    fn finish(&mut self) -> Result<(), Fault> {
+        let Link { session, rx } = &mut *self.link;
+        let header = rx.header.header();
 
-        self.link.rx.state = State::Header;
-        match frame.target {
-            Target::Read(number) => {
-                self.tx.read_done(number);
-                self.link.session.placed(&header);
-                return Ok(());
-            }
-            Target::Regions(memory) => {
-                drop(memory);
-                self.link.session.placed(&header);
-                if header.cq_data.is_none() {
-                    return Ok(());
-                }
-            }
-            Target::Receive => self.link.session.placed(&header),
+        rx.state = State::Header;
+        if let Target::Read(number) = rx.target {
+            self.tx.read_done(number);
+            session.placed(header);
+            return Ok(());
+        }
+        // Lets go of regions.
+        rx.target = Target::Receive;
+        session.placed(header);
+        if !header.elements.get().is_empty() && header.cq_data.is_none() {
+            return Ok(());
         }
         let mut outcome = Outcome {
             opcode: if header.elements.get().is_empty() {

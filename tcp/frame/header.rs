@@ -147,11 +147,19 @@ pub(crate) struct Element {
 /// # Invariants
 ///
 /// `count <= ELEMENTS`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Elements {
     list: [Element; ELEMENTS],
     count: usize,
 }
+
+impl PartialEq for Elements {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Elements {}
 
 impl Elements {
     /// No memory.
@@ -170,6 +178,11 @@ impl Elements {
         // INVARIANT: `get_mut` has found a place at `count`, so `count` was below ELEMENTS.
         self.count = self.count.saturating_add(1);
         Ok(())
+    }
+
+    /// Forgets them.
+    fn clear(&mut self) {
+        self.count = 0;
     }
 
     /// The pieces.
@@ -225,6 +238,19 @@ impl Header {
         }
     }
 
+    /// Becomes [`Header::new`], without touching memory for elements that it has not.
+    pub(crate) fn reset(&mut self, op: Op, payload: u64) {
+        self.op = op;
+        self.delivery = false;
+        self.commit = false;
+        self.cq_data = None;
+        self.invalidate = None;
+        self.credit = None;
+        self.report = None;
+        self.elements.clear();
+        self.payload = payload;
+    }
+
     /// Whether the receiver has to acknowledge it.
     pub(crate) const fn wants_ack(&self) -> bool {
         matches!(self.op, Op::Message | Op::Write) && (self.delivery || self.commit)
@@ -249,13 +275,8 @@ impl Header {
 
     /// Writes the header with sequence number `seq`, and returns its length.
     ///
-    /// Refuses what [`Collector::push`] of the peer would refuse.
-    pub(crate) fn encode(
-        &self,
-        format: &Format,
-        seq: u8,
-        out: &mut [u8; MAX],
-    ) -> Result<usize, Fault> {
+    /// Refuses what [`Collector::push`] of the peer would refuse, and what is longer than `out`.
+    pub(crate) fn encode(&self, format: &Format, seq: u8, out: &mut [u8]) -> Result<usize, Fault> {
         let flags = self.wire_flags(format.features);
         let base = Base {
             op: self.op,
@@ -407,9 +428,13 @@ fn parse_base(r: &mut Reader<'_>, features: Features) -> Option<Result<(Base, u6
 }
 
 /// The extension words; `None` when there are too few bytes.
-fn parse_words(r: &mut Reader<'_>, base: &Base, payload: u64) -> Option<Result<Header, Fault>> {
-    let mut header = Header::new(base.op, payload);
-
+fn parse_words(
+    r: &mut Reader<'_>,
+    base: &Base,
+    payload: u64,
+    header: &mut Header,
+) -> Option<Result<(), Fault>> {
+    header.reset(base.op, payload);
     header.delivery = base.flags & DELIVERY != 0;
     header.commit = base.flags & COMMIT != 0;
     if base.flags & CQ_DATA != 0 {
@@ -440,12 +465,15 @@ fn parse_words(r: &mut Reader<'_>, base: &Base, payload: u64) -> Option<Result<H
             return Some(Err(fault));
         }
     }
-    Some(header.check_payload().map(|()| header))
+    Some(header.check_payload())
 }
 
 /// Collects a header from pieces of any size, and checks it.
 pub(crate) struct Collector {
     bytes: Partial<MAX>,
+    /// Bytes of the header, as far as it is known.
+    want: usize,
+    header: Header,
 }
 
 impl Collector {
@@ -453,7 +481,19 @@ impl Collector {
     pub(crate) const fn new() -> Self {
         Collector {
             bytes: Partial::new(),
+            want: BASE,
+            header: Header::new(Op::Message, 0),
         }
+    }
+
+    /// The last header that was whole.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Bytes that it takes next: the fixed part, then the rest.
+    pub(crate) fn missing(&self) -> usize {
+        self.want.saturating_sub(self.bytes.len())
     }
 
     /// Whether no header has begun.
@@ -468,13 +508,14 @@ impl Collector {
         &mut self,
         format: &Format,
         input: &mut &[u8],
-    ) -> Result<Option<Header>, Fault> {
+    ) -> Result<Option<&Header>, Fault> {
         if !self.bytes.fill(BASE, input) {
             return Ok(None);
         }
         let mut r = Reader::new(self.bytes.get(), format.order);
         let (base, payload) = parse_base(&mut r, format.features).ok_or(Fault::Truncated)??;
         let len = base.header_len();
+        self.want = len;
         if !self.bytes.fill(len, input) {
             return Ok(None);
         }
@@ -484,9 +525,10 @@ impl Collector {
         }
         let words = whole.get(BASE..).ok_or(Fault::Truncated)?;
         let mut r = Reader::new(words, format.order);
-        let header = parse_words(&mut r, &base, payload).ok_or(Fault::Truncated)??;
+        parse_words(&mut r, &base, payload, &mut self.header).ok_or(Fault::Truncated)??;
         self.bytes.clear();
-        Ok(Some(header))
+        self.want = BASE;
+        Ok(Some(&self.header))
     }
 }
 

@@ -32,7 +32,7 @@ fn collect(format: &Format, stream: &[u8], piece: usize) -> Run {
         let mut rest = chunk;
         while !rest.is_empty() {
             match collector.push(format, &mut rest) {
-                Ok(Some(header)) => run.headers.push(header),
+                Ok(Some(header)) => run.headers.push(*header),
                 Ok(None) => assert!(rest.is_empty()),
                 Err(fault) => {
                     run.fault = Some(fault);

@@ -252,7 +252,7 @@ pub fn run(input: &mut Input<'_>) {
                 };
                 input.0 = &input.0[n - piece.len()..];
                 if let Some(header) = header {
-                    if !receive(&mut s, &mut m, &header) {
+                    if !receive(&mut s, &mut m, header) {
                         return;
                     }
                 }
