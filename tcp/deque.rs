@@ -95,15 +95,6 @@ impl<T> Deque<T> {
         self.slots.get(self.place(at))?.as_ref()
     }
 
-    /// The same, to be changed.
-    pub(crate) fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        if at >= self.len {
-            return None;
-        }
-        let place = self.place(at);
-        self.slots.get_mut(place)?.as_mut()
-    }
-
     /// Takes the oldest entry.
     pub(crate) fn pop(&mut self) -> Option<T> {
         if self.len == 0 {

@@ -9,7 +9,10 @@ use super::{
     api::rma::List,
     conn::Conn,
     pieces::Pieces,
-    region::Region,
+    region::{
+        Reach,
+        Region, //
+    },
     wire::{
         frame::{
             header::Element,
@@ -111,6 +114,16 @@ impl Memory {
             .fold(0, |sum: u64, sge| sum.saturating_add(sge.len().into()))
     }
 
+    /// Looks for elements that name no memory: [`Fault::Key`] and the like.
+    pub(crate) fn check(&self, conn: &Conn) -> Result<(), Fault> {
+        for sge in self.list() {
+            if sge.piece().is_none() {
+                reach(conn, sge)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds the memory from byte `skip` on to `to`, until that has `want` bytes or is full.
     ///
     /// [`Fault::Key`] and the like for an element that names no memory.
@@ -129,16 +142,7 @@ impl Memory {
             }
             let more = match sge.piece() {
                 Some(piece) => to.add(&piece, &mut skip, want),
-                None => {
-                    let (key, addr) = sge.region();
-                    let element = Element {
-                        addr,
-                        len,
-                        key: key.into(),
-                    };
-                    conn.reach(&element, Access::default())?
-                        .pieces(&mut skip, want, to)
-                }
+                None => reach(conn, sge)?.pieces(&mut skip, want, to),
             };
             if !more {
                 break;
@@ -146,6 +150,17 @@ impl Memory {
         }
         Ok(())
     }
+}
+
+/// The memory of an element that is in a region.
+fn reach(conn: &Conn, sge: &Sge) -> Result<Reach, Fault> {
+    let (key, addr) = sge.region();
+    let element = Element {
+        addr,
+        len: sge.len().into(),
+        key: key.into(),
+    };
+    conn.reach(&element, Access::default())
 }
 
 /// An operation.

@@ -4,15 +4,17 @@
 
 #![deny(unsafe_code)]
 
-use crate::sys::memory::Piece;
+use crate::sys::{
+    few::Few,
+    memory::Piece, //
+};
 
 /// Pieces that one call moves.
 const MAX: usize = 16;
 
 /// The memory of a part of an operation.
 pub(crate) struct Pieces {
-    list: [Piece; MAX],
-    count: usize,
+    list: Few<Piece, MAX>,
     bytes: u64,
 }
 
@@ -20,8 +22,7 @@ impl Pieces {
     /// None.
     pub(crate) const fn new() -> Self {
         Self {
-            list: [Piece::EMPTY; MAX],
-            count: 0,
+            list: Few::new(),
             bytes: 0,
         }
     }
@@ -41,18 +42,16 @@ impl Pieces {
         if part.len() == 0 {
             return false;
         }
-        let Some(slot) = self.list.get_mut(self.count) else {
+        if !self.list.push(part) {
             return false;
-        };
-        *slot = part;
-        self.count = self.count.saturating_add(1);
+        }
         self.bytes = self.bytes.saturating_add(part.len() as u64);
-        self.bytes < want && self.count < MAX
+        self.bytes < want && self.list.room() != 0
     }
 
     /// The list.
     pub(crate) fn get(&self) -> &[Piece] {
-        self.list.get(..self.count).unwrap_or(&[])
+        self.list.get()
     }
 
     /// Bytes of it.

@@ -12,7 +12,6 @@ use super::{
         Conn,
         Endpoint, //
     },
-    deque::Deque,
     engine::{
         Link,
         Stop, //
@@ -35,7 +34,6 @@ use super::{
                 Report, //
             },
             header::{
-                self,
                 Element,
                 Header,
                 Op,
@@ -49,6 +47,7 @@ use super::{
 };
 use crate::sys::{
     errno,
+    few::Few,
     ring::Taker,
     socket::{
         Outgoing,
@@ -79,6 +78,7 @@ enum Owner {
 }
 
 /// A frame that is sent, or about to be.
+#[derive(Clone, Copy)]
 struct Frame {
     owner: Owner,
     head: [u8; HEAD],
@@ -91,6 +91,16 @@ struct Frame {
 }
 
 impl Frame {
+    const EMPTY: Frame = Frame {
+        owner: Owner::Control,
+        head: [0; HEAD],
+        head_len: 0,
+        payload: 0,
+        trailer: [0; TRAILER],
+        trailer_len: 0,
+        sent: 0,
+    };
+
     fn len(&self) -> u64 {
         (self.head_len as u64)
             .saturating_add(self.payload)
@@ -99,25 +109,63 @@ impl Frame {
 }
 
 /// Pieces for one call.
-struct Batch<'a> {
-    list: [Outgoing<'a>; PIECES],
-    count: usize,
+type Batch<'a> = Few<Outgoing<'a>, PIECES>;
+
+/// Frames in the order in which they are sent. They are put together in place, as they are large.
+///
+/// # Invariants
+///
+/// `first <= end`, and `end` does not exceed the length of the list.
+struct Frames {
+    list: KVec<Frame>,
+    first: usize,
+    end: usize,
 }
 
-impl<'a> Batch<'a> {
-    fn push(&mut self, piece: Outgoing<'a>) -> bool {
-        match self.list.get_mut(self.count) {
-            Some(slot) => {
-                *slot = piece;
-                self.count = self.count.saturating_add(1);
-                true
-            }
-            None => false,
+impl Frames {
+    fn new() -> Self {
+        Self {
+            list: KVec::new(),
+            first: 0,
+            end: 0,
         }
     }
 
-    fn room(&self) -> usize {
-        PIECES.saturating_sub(self.count)
+    fn is_empty(&self) -> bool {
+        self.first == self.end
+    }
+
+    /// The place of the next frame, if there is one; see [`Self::push`].
+    fn next(&mut self) -> Option<&mut Frame> {
+        self.list.get_mut(self.end)
+    }
+
+    /// Adds the frame that [`Self::next`] has given.
+    fn push(&mut self) {
+        // INVARIANT: At most the length.
+        self.end = self.end.saturating_add(1).min(self.list.len());
+    }
+
+    fn waiting(&self) -> &[Frame] {
+        self.list.get(self.first..self.end).unwrap_or(&[])
+    }
+
+    fn oldest(&mut self) -> Option<&mut Frame> {
+        self.list.get_mut(self.first..self.end)?.first_mut()
+    }
+
+    fn pop(&mut self) {
+        // INVARIANT: At most `end`.
+        self.first = self.first.saturating_add(1).min(self.end);
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        // INVARIANT: Equal.
+        self.first = 0;
+        self.end = 0;
     }
 }
 
@@ -130,7 +178,7 @@ pub(crate) struct Tx {
     started: u32,
     /// Number that the next operation gets which the peer counts.
     ordinal: u32,
-    frames: Deque<Frame>,
+    frames: Frames,
 }
 
 impl Tx {
@@ -141,21 +189,22 @@ impl Tx {
             base: 0,
             started: 0,
             ordinal: 0,
-            frames: Deque::empty(),
+            frames: Frames::new(),
         }
     }
 
     /// Makes room for frames, once the connection is established.
     pub(super) fn prepare(&mut self) -> Result {
-        if self.frames.room() == 0 {
-            self.frames = Deque::new(FRAMES, GFP_KERNEL)?;
+        if self.frames.list.is_empty() {
+            self.frames.list.resize(FRAMES, Frame::EMPTY, GFP_KERNEL)?;
         }
         Ok(())
     }
 
     /// Whether no frame is half sent.
     pub(super) fn between_frames(&self) -> bool {
-        self.frames.get(0).is_none_or(|frame| frame.sent == 0)
+        let oldest = self.frames.waiting().first();
+        oldest.is_none_or(|frame| frame.sent == 0)
     }
 
     /// Sends what may be sent, until there is nothing more or the socket is full.
@@ -165,7 +214,7 @@ impl Tx {
         socket: &Socket<Conn>,
         link: &mut Link,
     ) -> Result<(), Stop> {
-        loop {
+        while !(self.frames.is_empty() && self.is_idle(link)) {
             self.fill(conn, link)?;
             if !self.push(conn, socket, link)? {
                 break;
@@ -179,54 +228,54 @@ impl Tx {
 
     /// Puts frames together: acknowledgements first, then responses, then operations.
     fn fill(&mut self, conn: &Arc<Conn>, link: &mut Link) -> Result<(), Stop> {
-        while self.frames.len() < self.frames.room() {
-            let header = if link.session.acks_owed() != 0 {
-                Some((Header::new(Op::Ack, 0), Owner::Control))
+        let mut header = Header::new(Op::Ack, 0);
+        while self.frames.next().is_some() {
+            let owner = if link.session.acks_owed() != 0 {
+                header.reset(Op::Ack, 0);
+                Owner::Control
             } else if let Some(bytes) = link.rx.next_response() {
-                Some((Header::new(Op::ReadResponse, bytes), Owner::Response))
+                header.reset(Op::ReadResponse, bytes);
+                Owner::Response
+            } else if let Some(number) = self.next_op(conn, link, &mut header)? {
+                Owner::Op(number)
             } else {
-                self.next_op(conn, link)?
-            };
-            let Some((header, owner)) = header else {
                 break;
             };
-            let frame = self.frame(conn, link, header, owner)?;
+            self.frame(conn, link, &mut header, owner)?;
             if owner == Owner::Response {
                 link.rx.response_started();
             }
-            // The loop has looked for room.
-            let _ = self.frames.push(frame);
         }
         Ok(())
     }
 
+    /// Whether [`Self::fill`] would find nothing.
+    fn is_idle(&mut self, link: &Link) -> bool {
+        link.session.acks_owed() == 0
+            && link.rx.next_response().is_none()
+            && self.ops.get(self.started).is_none()
+    }
+
+    /// Puts the next frame together.
     fn frame(
         &mut self,
         conn: &Arc<Conn>,
         link: &mut Link,
-        header: Header,
+        header: &mut Header,
         owner: Owner,
-    ) -> Result<Frame, Stop> {
-        let mut header = header;
+    ) -> Result<(), Stop> {
         header.credit = link.session.tell_credits();
-        let seq = link.session.sending(&header)?;
-        let format = *link.session.format();
-        let mut bytes = [0; header::MAX];
-        let len = header.encode(&format, seq, &mut bytes)?;
-        let mut frame = Frame {
-            owner,
-            head: [0; HEAD],
-            head_len: len,
-            payload: header.payload,
-            trailer: [0; TRAILER],
-            trailer_len: format.trailer(header.payload),
-            sent: 0,
-        };
-        match (frame.head.get_mut(..len), bytes.get(..len)) {
-            (Some(to), Some(from)) => to.copy_from_slice(from),
-            _ => return Err(Fault::HeaderLength.into()),
-        }
-        if frame.trailer_len != 0 {
+        let seq = link.session.sending(header)?;
+        let format = link.session.format();
+        let trailer_len = format.trailer(header.payload);
+        // The caller has looked for room.
+        let frame = self.frames.next().ok_or(Fault::Limit)?;
+        frame.owner = owner;
+        frame.head_len = header.encode(format, seq, &mut frame.head)?;
+        frame.payload = header.payload;
+        frame.trailer_len = trailer_len;
+        frame.sent = 0;
+        if trailer_len != 0 {
             let mut crc = !0;
             let mut done = 0;
             while done < header.payload {
@@ -241,9 +290,12 @@ impl Tx {
                 }
                 done = done.saturating_add(pieces.bytes());
             }
-            frame.trailer = format.trailer_bytes(crc);
+            if let Some(frame) = self.frames.next() {
+                frame.trailer = link.session.format().trailer_bytes(crc);
+            }
         }
-        Ok(frame)
+        self.frames.push();
+        Ok(())
     }
 
     /// The payload of a frame from byte `skip` on.
@@ -269,19 +321,20 @@ impl Tx {
         Ok(())
     }
 
-    /// Starts operations up to one that needs a frame, and returns its header.
+    /// Starts operations up to one that needs a frame, and returns its number. Fills in the header.
     fn next_op(
         &mut self,
         conn: &Arc<Conn>,
         link: &mut Link,
-    ) -> Result<Option<(Header, Owner)>, Stop> {
+        header: &mut Header,
+    ) -> Result<Option<u32>, Stop> {
         loop {
             let number = self.base.wrapping_add(self.started);
             let Some(op) = self.ops.get(self.started) else {
                 return Ok(None);
             };
             let acks = op.signaled;
-            let header = match op.kind {
+            let framed = match op.kind {
                 Kind::Send => {
                     if op.invalidate.is_some()
                         && !link.session.format().features.has(Features::SEND_INV)
@@ -290,22 +343,25 @@ impl Tx {
                         op.status = errno::eopnotsupp().to_errno();
                         return Err(Stop::Ended(errno::eopnotsupp().to_errno()));
                     }
-                    let mut header = Header::new(Op::Message, op.len);
+                    header.reset(Op::Message, op.len);
                     header.cq_data = op.imm.map(u64::from);
                     header.invalidate = op.invalidate;
-                    Some(header)
+                    true
                 }
                 Kind::Write => {
-                    let mut header = Header::new(Op::Write, op.len);
+                    header.reset(Op::Write, op.len);
                     header.cq_data = op.imm.map(u64::from);
                     // So that a completion says what it says over verbs: the peer has the data.
                     header.delivery = acks;
-                    Some(header)
+                    true
                 }
-                Kind::Read => Some(Header::new(Op::ReadRequest, 0)),
-                Kind::Nop | Kind::Register | Kind::Invalidate => None,
+                Kind::Read => {
+                    header.reset(Op::ReadRequest, 0);
+                    true
+                }
+                Kind::Nop | Kind::Register | Kind::Invalidate => false,
             };
-            let Some(mut header) = header else {
+            if !framed {
                 if op.fence && link.session.reads_outstanding() != 0 {
                     return Ok(None);
                 }
@@ -318,7 +374,7 @@ impl Tx {
                     return Err(Fault::Local.into());
                 }
                 continue;
-            };
+            }
             if matches!(op.kind, Kind::Write | Kind::Read) {
                 header.elements.push(Element {
                     addr: op.raddr,
@@ -326,12 +382,11 @@ impl Tx {
                     key: op.rkey.into(),
                 })?;
             }
-            if link.session.may_send(&header, op.fence).is_err() {
+            if link.session.may_send(header, op.fence).is_err() {
                 return Ok(None);
             }
             // A local key that is wrong is found before anything is sent.
-            let mut pieces = Pieces::new();
-            if let Err(fault) = op.memory.pieces(conn, 0, op.len, &mut pieces) {
+            if let Err(fault) = op.memory.check(conn) {
                 op.status = EFAULT.to_errno();
                 op.progress = Progress::Done;
                 self.started = self.started.saturating_add(1);
@@ -343,7 +398,7 @@ impl Tx {
             op.ordinal = self.ordinal;
             self.ordinal = self.ordinal.wrapping_add(1);
             self.started = self.started.saturating_add(1);
-            return Ok(Some((header, Owner::Op(number))));
+            return Ok(Some(number));
         }
     }
 
@@ -382,17 +437,12 @@ impl Tx {
         socket: &Socket<Conn>,
         link: &mut Link,
     ) -> Result<bool, Stop> {
-        if self.frames.len() == 0 {
+        if self.frames.is_empty() {
             return Ok(false);
         }
-        let mut batch = Batch {
-            list: [Outgoing::EMPTY; PIECES],
-            count: 0,
-        };
+        let mut batch = Batch::new();
         let mut whole = 0u64;
-        let mut at = 0;
-        // Responses among the frames so far: the payload of the first one is that of the oldest request.
-        while let Some(frame) = self.frames.get(at) {
+        for frame in self.frames.waiting() {
             // A frame of which only a part fits goes last.
             if !Self::gather(
                 conn,
@@ -405,17 +455,15 @@ impl Tx {
             )? {
                 break;
             }
-            at = at.saturating_add(1);
             // The memory of one response is known at a time.
             if frame.owner == Owner::Response {
                 break;
             }
         }
-        if batch.count == 0 {
+        if batch.get().is_empty() {
             return Ok(false);
         }
-        let list = batch.list.get_mut(..batch.count).unwrap_or(&mut []);
-        let taken = match socket.send(list) {
+        let taken = match socket.send(batch.get_mut()) {
             Ok(taken) => taken as u64,
             Err(EAGAIN) => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -489,7 +537,7 @@ impl Tx {
 
     /// Notes that the socket has taken so many bytes.
     fn advance(&mut self, link: &mut Link, mut taken: u64) {
-        while let Some(frame) = self.frames.get_mut(0) {
+        while let Some(frame) = self.frames.oldest() {
             let left = frame.len().saturating_sub(frame.sent);
             if taken < left {
                 frame.sent = frame.sent.saturating_add(taken);
@@ -604,7 +652,7 @@ impl Tx {
 
     /// Completes everything; what is not over with -ECANCELED.
     pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
-        while self.frames.pop().is_some() {}
+        self.frames.clear();
         while let Some(op) = self.ops.get(0) {
             if op.progress != Progress::Done && op.status == 0 {
                 op.status = errno::ecanceled().to_errno();
@@ -623,14 +671,13 @@ impl Tx {
         socket: &Socket<Conn>,
         link: &mut Link,
     ) -> bool {
-        while self.frames.len() < self.frames.room() && link.session.acks_owed() != 0 {
-            match self.frame(conn, link, Header::new(Op::Ack, 0), Owner::Control) {
-                // The loop has looked for room.
-                Ok(frame) => drop(self.frames.push(frame)),
-                Err(_) => return false,
+        while self.frames.next().is_some() && link.session.acks_owed() != 0 {
+            let mut header = Header::new(Op::Ack, 0);
+            if self.frame(conn, link, &mut header, Owner::Control).is_err() {
+                return false;
             }
         }
-        while self.frames.len() != 0 {
+        while !self.frames.is_empty() {
             if !matches!(self.push(conn, socket, link), Ok(true)) {
                 break;
             }

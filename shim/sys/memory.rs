@@ -21,12 +21,6 @@ unsafe impl Send for Piece {}
 unsafe impl Sync for Piece {}
 
 impl Piece {
-    /// No memory.
-    pub(crate) const EMPTY: Piece = Piece(bindings::kvec {
-        iov_base: core::ptr::null_mut(),
-        iov_len: 0,
-    });
-
     /// # Safety
     ///
     /// `addr` is kernel memory that may be read and written for `len` bytes until what names it has ended.

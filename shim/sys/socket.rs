@@ -539,15 +539,6 @@ unsafe extern "C" fn actor<S: Sink>(
 pub(crate) struct Outgoing<'a>(bindings::kvec, PhantomData<&'a [u8]>);
 
 impl<'a> Outgoing<'a> {
-    /// None.
-    pub(crate) const EMPTY: Outgoing<'static> = Outgoing(
-        bindings::kvec {
-            iov_base: ptr::null_mut(),
-            iov_len: 0,
-        },
-        PhantomData,
-    );
-
     /// Bytes of ours.
     pub(crate) fn bytes(bytes: &'a [u8]) -> Self {
         Self(
