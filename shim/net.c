@@ -30,7 +30,6 @@ void rust_helper_kfi_sock_prepare(struct socket *sock)
 		sk_net_refcnt_upgrade(sk);
 	kfi_sock_reclassify(sk);
 	sk->sk_allocation = GFP_NOIO;
-	sk->sk_use_task_frag = false;
 	sk->sk_reuse = SK_CAN_REUSE;
 	tcp_sock_set_nodelay(sk);
 }
@@ -126,6 +125,30 @@ bool rust_helper_kfi_sock_readable(struct socket *sock)
 
 	/* An upper layer protocol keeps what it has taken in a queue of its own. */
 	return !skb_queue_empty_lockless(&sk->sk_receive_queue) || inet_csk_has_ulp(sk);
+}
+
+/*
+ * TCP copies what it sends into pages of the task's or, where that may be in the middle of sending something else
+ * already, of the socket's. A worker is not, and the memory that all connections share stays in the processor's cache.
+ * Elsewhere the pages, 32 KiB of them, go again: an idle connection must not hold them.
+ */
+int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kvec *vec, size_t num, size_t len)
+{
+	struct sock *sk = sock->sk;
+	bool worker = current->flags & PF_WQ_WORKER;
+	int ret;
+
+	sk->sk_use_task_frag = worker;
+	ret = kernel_sendmsg(sock, msg, vec, num, len);
+	if (!worker) {
+		lock_sock(sk);
+		if (sk->sk_frag.page) {
+			put_page(sk->sk_frag.page);
+			sk->sk_frag.page = NULL;
+		}
+		release_sock(sk);
+	}
+	return ret;
 }
 
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor)

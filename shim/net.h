@@ -17,6 +17,7 @@ struct kfi_sock_calls {
 };
 
 void rust_helper_kfi_sock_prepare(struct socket *sock);
+int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kvec *vec, size_t num, size_t len);
 void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds);
 void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,
 				struct kfi_sock_calls *saved);

@@ -135,7 +135,7 @@ impl Offer {
     }
 }
 
-/// How far the connection is.
+/// How far the connection is. Together with it a connection is one allocation of 2 KiB.
 enum Stage {
     /// No socket yet.
     Unbound,
@@ -150,7 +150,7 @@ enum Stage {
     /// The consumer has not decided.
     Deciding(Passive),
     /// Established.
-    Open(KBox<Link>),
+    Open(Link),
     /// Nothing is sent and taken any more.
     Stopped,
 }
@@ -524,7 +524,7 @@ impl Engine {
         }
         conn.peer_invalidates
             .store(agreement.features.has(Features::SEND_INV), Relaxed);
-        self.stage = Stage::Open(KBox::new(link, GFP_KERNEL)?);
+        self.stage = Stage::Open(link);
         Ok((ird, ord))
     }
 

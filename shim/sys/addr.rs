@@ -83,7 +83,7 @@ impl Drop for HeldNet {
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// An IPv4 or IPv6 address with a port; `struct sockaddr_storage`.
+/// An IPv4 or IPv6 address with a port; `struct sockaddr_in` or `struct sockaddr_in6`.
 ///
 /// # Invariants
 ///
@@ -95,10 +95,15 @@ pub(crate) struct Addr {
     /// Network order.
     port: [u8; 2],
     /// IPv4: 4 bytes of address. IPv6: 4 of flow label, 16 of address, 4 of scope.
-    rest: [u8; 124],
+    rest: [u8; REST],
 }
 
-const _: () = assert!(size_of::<Addr>() == size_of::<bindings::__kernel_sockaddr_storage>());
+/// What `struct sockaddr_in6` has behind the port, up to the next multiple of the alignment. Connections keep addresses, so
+/// they are not as large as `struct sockaddr_storage`.
+const REST: usize = 28;
+
+const _: () = assert!(size_of::<Addr>() == 4 + REST);
+const _: () = assert!(size_of::<Addr>() <= size_of::<bindings::__kernel_sockaddr_storage>());
 
 impl Addr {
     /// No address.
@@ -106,7 +111,7 @@ impl Addr {
         Self {
             family: 0,
             port: [0; 2],
-            rest: [0; 124],
+            rest: [0; REST],
         }
     }
 
@@ -140,7 +145,7 @@ impl Addr {
         Self {
             family: if v6 { AF_INET6 } else { AF_INET },
             port: port.to_be_bytes(),
-            rest: [0; 124],
+            rest: [0; REST],
         }
     }
 
@@ -148,14 +153,12 @@ impl Addr {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    pub(super) fn as_raw_mut(&mut self) -> *mut bindings::sockaddr {
-        core::ptr::from_mut(self).cast()
-    }
-
     /// The C form.
     pub(crate) fn to_storage(self) -> bindings::__kernel_sockaddr_storage {
-        // SAFETY: The sizes are the same, and any bytes are valid.
-        unsafe { core::mem::transmute_copy(&self) }
+        let mut storage = bindings::__kernel_sockaddr_storage::default();
+        // SAFETY: There is room, asserted above, and any bytes are valid.
+        unsafe { core::ptr::from_mut(&mut storage).cast::<Self>().write(self) };
+        storage
     }
 
     /// AF_INET, AF_INET6, or 0.

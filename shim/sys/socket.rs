@@ -169,20 +169,27 @@ impl<W: Watcher> Socket<W> {
         to_result(ret)
     }
 
+    /// The address that `get` finds, which is called with the socket, and room for any address.
+    fn name(
+        &self,
+        get: impl FnOnce(*mut bindings::socket, *mut bindings::sockaddr) -> c_int,
+    ) -> Result<Addr> {
+        let mut addr = bindings::__kernel_sockaddr_storage::default();
+        to_result(get(self.as_raw(), (&raw mut addr).cast()).min(0))?;
+        // SAFETY: Filled in just now.
+        unsafe { Addr::from_raw((&raw const addr).cast()) }
+    }
+
     /// The local address.
     pub(crate) fn local(&self) -> Result<Addr> {
-        let mut addr = Addr::none();
-        // SAFETY: Both are valid; an address has room for any.
-        let ret = unsafe { bindings::kernel_getsockname(self.as_raw(), addr.as_raw_mut()) };
-        to_result(ret.min(0)).map(|()| addr)
+        // SAFETY: `name` passes a valid socket, and room for any address.
+        self.name(|sock, addr| unsafe { bindings::kernel_getsockname(sock, addr) })
     }
 
     /// The peer's address.
     pub(crate) fn peer(&self) -> Result<Addr> {
-        let mut addr = Addr::none();
-        // SAFETY: As in `local`.
-        let ret = unsafe { bindings::kernel_getpeername(self.as_raw(), addr.as_raw_mut()) };
-        to_result(ret.min(0)).map(|()| addr)
+        // SAFETY: `name` passes a valid socket, and room for any address.
+        self.name(|sock, addr| unsafe { bindings::kernel_getpeername(sock, addr) })
     }
 
     /// Ends the connection when the peer has answered nothing for about so many seconds.
@@ -344,7 +351,7 @@ impl<W: Watcher> Socket<W> {
         };
         // SAFETY: The pieces are valid while they are borrowed, which is longer than the call. CAST: transparent.
         let ret = unsafe {
-            bindings::kernel_sendmsg(
+            bindings::kfi_sock_send(
                 self.as_raw(),
                 &mut msg,
                 pieces.as_mut_ptr().cast(),
