@@ -52,6 +52,10 @@ module! {
             default: 30,
             description: "seconds after which a TCP peer that answers nothing is dead",
         },
+        tcp_backlog: u16 {
+            default: 1024,
+            description: "TCP connections of one port whose request has not come",
+        },
     },
 }
 

@@ -48,8 +48,6 @@ use kernel::{
     }, //
 };
 
-/// Connections of one port whose request has not come.
-const WAITING: usize = 128;
 /// Requests of one consumer that wait for its decision, if it does not say how many.
 const BACKLOG: i32 = 128;
 
@@ -128,7 +126,7 @@ impl Port {
     fn new(net: &Net, addr: &Addr, shared: bool) -> Result<Arc<Self>> {
         let socket = Socket::new(net, addr)?;
         socket.bind(addr)?;
-        socket.listen(WAITING as i32)?;
+        socket.listen(params::backlog().into())?;
         let port = Arc::pin_init(
             pin_init!(Self {
                 net: HeldNet::new(net),
@@ -163,6 +161,7 @@ impl Port {
     }
 
     fn accept_all(self: &Arc<Self>) {
+        let room = usize::from(params::backlog());
         loop {
             let accepted = match &*self.socket.lock() {
                 Some(socket) => socket.accept::<Conn>(),
@@ -182,7 +181,7 @@ impl Port {
             conn.limit_request();
             let oldest = {
                 let mut waiting = self.waiting.lock();
-                let oldest = if waiting.len() >= WAITING {
+                let oldest = if waiting.len() >= room {
                     waiting.remove(0).ok()
                 } else {
                     None

@@ -17,6 +17,11 @@ pub(crate) fn timeout() -> u32 {
     value::<u16>(crate::module_parameters::tcp_timeout.value()).into()
 }
 
+/// Connections of one port whose request has not come, and connections that wait to be taken.
+pub(crate) fn backlog() -> u16 {
+    value::<u16>(crate::module_parameters::tcp_backlog.value()).max(1)
+}
+
 /// Additions to the protocol that are offered and taken.
 pub(crate) fn features() -> Features {
     let mut features = Features::SEND_INV.union(Features::ERRORS);
