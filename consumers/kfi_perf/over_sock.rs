@@ -96,7 +96,9 @@ impl Client<'_> {
             Loop::Rate | Loop::Write => self.stream(&buffers),
             Loop::Read => self.read(&mut buffers),
         };
-        self.stats.ns.add(nanoseconds(&begin));
+        let ns = nanoseconds(&begin);
+        self.stats.ns.add(ns);
+        self.stats.wall_ns.add(ns);
         result
     }
 

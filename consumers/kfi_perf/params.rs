@@ -136,7 +136,7 @@ pub const SIZE_MAX: u32 = 1 << 20;
 /// Largest [`Params::depth`].
 pub const DEPTH_MAX: u32 = 1024;
 /// Largest [`Params::conns`].
-pub const CONNS_MAX: u32 = 4096;
+pub const CONNS_MAX: u32 = 1 << 16;
 
 impl Default for Params {
     fn default() -> Self {

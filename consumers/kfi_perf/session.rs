@@ -29,6 +29,10 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        Instant,
+        Monotonic, //
+    },
 };
 
 /// A flow whose idle operations go with it: they refer to the flow themselves.
@@ -225,6 +229,7 @@ fn cycle<X: Transport>(
             Err(e) => first = first.and(Err(e)),
         }
     }
+    let begin = Instant::<Monotonic>::now();
     for session in &sessions {
         let flow = session.flow();
         if let Err(e) = flow.start(&session.conn) {
@@ -235,5 +240,7 @@ fn cycle<X: Transport>(
         let done = session.flow().wait_done(&session.conn);
         first = first.and(done);
     }
+    let ns = begin.elapsed().as_nanos();
+    outcome.stats.wall_ns.add(u64::try_from(ns).unwrap_or(0));
     first
 }

@@ -59,6 +59,8 @@ counters! {
     bytes,
     /// Time that took, of all connections together.
     ns,
+    /// Time from the first start to the last end.
+    wall_ns,
     /// Operations accepted.
     posted,
     /// Completions.
