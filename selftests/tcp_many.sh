@@ -1,0 +1,135 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# Many connections over TCP at once, 5,000 with KFI_LONG=1 (KFI_MEM=4G): all of them connect, exchange verified data and
+# end; what an operation costs beside one connection's; what an idle connection costs in memory.
+# kfi-test: kernels=uml,uml-debug devices=none limit=120 long=300 order=9
+. "$(dirname "$0")/lib.sh"
+
+need_module kfi_perf kfi_idle
+many=$((KFI_SCALE > 1 ? 200 : 500)) idle=$((KFI_SCALE > 1 ? 100 : 1000))
+[ -z "$KFI_LONG" ] || many=$((KFI_SCALE > 1 ? 1000 : 5000))
+server=$PERF/server-kfi/result
+
+load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+setup() { veth_up && ip link set lo up && load; }
+unload() { unloaded kfi_idle; perf_end && unloaded kfi_perf && unloaded kfi; }
+
+# checked CONNECTIONS KEY=VALUE...: all of them come about, all data are right, each operation completes once.
+checked()
+{
+	local conns=$1
+	shift
+
+	perf_run kfi provider=tcp conns="$conns" "$@" || return
+	[ "$(perf_value error)" = 0 ] && [ "$(perf_value connected)" = "$conns" ] && [ "$(perf_value errors)" = 0 ] &&
+		[ "$(perf_value crc_ok)" != 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] &&
+		[ "$(perf_value mismatches $server)" = 0 ] || { cat /tmp/perf.result >&2; return 1; }
+}
+ended() { [ "$(perf_value disconnected $server)" = "$(perf_value connected $server)" ]; }
+# exchange LOOP SIZE: on all of them at once
+exchange() { checked "$many" loop="$1" size="$2" depth=2 iterations=20 verify=1 && KFI_WAIT=30 wait_until ended; }
+# A client that goes with all its connections in the middle of it.
+under_way() { [ "$(perf_value ops $server)" -gt "$1" ]; }
+aborted()
+{
+	local base
+
+	base=$(perf_value ops $server)
+	perf_new client kfi provider=tcp loop=pingpong size=256 depth=2 conns="$many" iterations=1000000000 || return
+	perf_set client run=1 > /dev/null 2>&1 &
+	KFI_WAIT=60 wait_until under_way $((base + many)) || return
+	echo 1 > $PERF/client/abort
+	wait
+	cat $PERF/client/result > /tmp/perf.result
+	rmdir $PERF/client && [ "$(perf_value connected)" = "$many" ] &&
+		[ "$(perf_value posted)" = "$(perf_value completed)" ] || { cat /tmp/perf.result >&2; return 1; }
+	KFI_WAIT=30 wait_until ended
+}
+# Nanoseconds of the wall clock for each operation.
+cost_of() # CONNECTIONS LOOP SIZE OPERATIONS
+{
+	checked "$1" loop="$2" size="$3" depth=1 iterations=$(($4 / $1)) || return
+	echo "$1 $2 $3" $(($(perf_value wall_ns) / $(perf_value ops))) >> /tmp/cost
+}
+costs()
+{
+	local what n
+
+	: > /tmp/cost
+	for what in "pingpong 64" "read 4096" "write 4096"; do
+		for n in 1 2 3; do
+			# shellcheck disable=SC2086 # two words
+			cost_of 1 $what $((many * 40)) && cost_of "$many" $what $((many * 40)) || return
+		done
+	done
+}
+cost_lines()
+{
+	sort -k1n -k2 -k3n -k4n /tmp/cost | awk '{ k = $1 " " $2; n[k]++; v[k, n[k]] = $4; size[$2] = $3; if ($1 > 1) many = $1 }
+	function median(k) { return v[k, int((n[k] + 1) / 2)] }
+	END {
+		for (loop in size) {
+			one = median("1 " loop); all = median(many " " loop)
+			printf "#| perf.tcp_many_%d.%s_%d %d %d %.3f ns\n", many, loop, size[loop], all, one, one ? all / one : 0
+		}
+	}'
+}
+
+# held: bytes of memory that are not free, and neither user's nor cache.
+held()
+{
+	local cache
+
+	sync
+	echo 3 > /proc/sys/vm/drop_caches
+	# What is free within them is no cost of what is made next.
+	for cache in /sys/kernel/slab/*/shrink; do echo 1 > "$cache"; done
+	awk '/^MemTotal/ { total = $2 } /^MemFree/ { free = $2 } /^(Cached|Buffers|AnonPages)/ { user += $2 }
+		END { print (total - free - user) * 1024 }' /proc/meminfo
+}
+# cost_idle PARAMETER...: bytes of one end of an idle connection
+cost_idle()
+{
+	local before after
+
+	before=$(held)
+	modprobe kfi_idle addr=$IP0 conns=$idle "$@" || return
+	after=$(held)
+	modprobe -r kfi_idle
+	echo $(((after - before) / idle / 2))
+}
+memory()
+{
+	local raw what
+
+	: > /tmp/memory
+	# The first time fills the allocator's caches.
+	cost_idle raw=1 && cost_idle || return
+	raw=$(cost_idle raw=1) || return
+	for what in "depth=1 reads=1" "depth=16 reads=1" "depth=16 reads=16" "depth=128 reads=16"; do
+		# shellcheck disable=SC2086 # words
+		echo "$what $raw $(cost_idle $what)" >> /tmp/memory
+	done
+	cat /tmp/memory
+	# Debugging makes everything larger.
+	[ "$KFI_SCALE" -gt 1 ] || [ "$(awk 'NR == 1 { print $4 - $3 }' /tmp/memory)" -lt 4096 ]
+}
+memory_lines()
+{
+	awk '{ sub("depth=", "", $1); sub("reads=", "", $2)
+		printf "#| perf.tcp_idle.depth_%d_reads_%d %d %d %.3f bytes\n", $1, $2, $4, $3, $4 / $3 }' /tmp/memory
+}
+
+ktap_print_header
+ktap_set_plan 8
+ktap_here "a server" setup || ktap_finished
+for what in "pingpong 256" "read 4096" "write 4096"; do
+	# shellcheck disable=SC2086 # two words
+	ktap_test "$many connections: $what" exchange $what
+done
+ktap_test "$many connections whose client goes" aborted
+ktap_here "cost beside one connection" costs && cost_lines
+ktap_test "an idle connection: less than 4 KiB beside its socket" memory
+memory_lines
+ktap_test "servers end, modules unload" unload
+ktap_finished
