@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # fi_pingpong, the distribution's libfabric program, as client and as server of kfi_perf in the kernel, with its data
 # checked on both sides: over TCP, and over verbs.
-# kfi-test: kernels=uml,uml-debug,stock limit=60 order=25 devices=none
+# kfi-test: kernels=uml,uml-debug,stock limit=60 long=300 order=25 devices=none
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf
@@ -70,7 +70,7 @@ itself()
 	local size peer
 
 	for size in 64 65536; do
-		fi_pingpong -p "$1" -e msg -I "$(times $size)" -S $size -s $IP0 > /tmp/fi.server 2>&1 &
+		timeout $((20 * KFI_SCALE)) fi_pingpong -p "$1" -e msg -I "$(times $size)" -S $size -s $IP0 > /tmp/fi.server 2>&1 &
 		peer=$!
 		wait_until grep -q ":$(printf %04X 47592) 00000000:0000 0A" /proc/net/tcp
 		timeout $((20 * KFI_SCALE)) fi_pingpong -p "$1" -e msg -I "$(times $size)" -S $size $IP0 > /tmp/fi.out 2>&1
