@@ -10,7 +10,7 @@ many=$((KFI_SCALE > 1 ? 200 : 500)) idle=$((KFI_SCALE > 1 ? 100 : 1000))
 [ -z "$KFI_LONG" ] || many=$((KFI_SCALE > 1 ? 1000 : 5000))
 server=$PERF/server-kfi/result
 
-load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
 setup() { veth_up && ip link set lo up && load; }
 unload() { unloaded kfi_idle; perf_end && unloaded kfi_perf && unloaded kfi; }
 
@@ -53,11 +53,11 @@ cost_of() # CONNECTIONS LOOP SIZE OPERATIONS
 }
 costs()
 {
-	local what n
+	local what
 
 	: > /tmp/cost
 	for what in "pingpong 64" "read 4096" "write 4096"; do
-		for n in 1 2 3; do
+		for _ in 1 2 3; do
 			# shellcheck disable=SC2086 # two words
 			cost_of 1 $what $((many * 40)) && cost_of "$many" $what $((many * 40)) || return
 		done
