@@ -17,7 +17,7 @@ const IWARP_PRIVATE_DATA: u32 = 248;
 pub(crate) const DRAIN_WR: u32 = 1;
 
 /// A limit as the RDMA core has it: an int in some kernel series, unsigned in others.
-fn positive(n: impl TryInto<u32>) -> u32 {
+pub(crate) fn positive(n: impl TryInto<u32>) -> u32 {
     n.try_into().unwrap_or(0)
 }
 

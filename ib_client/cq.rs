@@ -87,7 +87,7 @@ impl Queue {
     ) -> Result<Arc<Self>> {
         let poll = poll_context(poll)?;
         let device = home.device();
-        let limit = u32::try_from(device.attrs().max_cqe).unwrap_or(0);
+        let limit = crate::attr::positive(device.attrs().max_cqe);
         if nr_cqe == 0 || nr_cqe > limit {
             return Err(EINVAL);
         }
