@@ -1,37 +1,65 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The demonstration: a stock target, and before it the stock initiator and the one that runs through kfi, on the same disk.
-# kfi-test: kernels=none limit=60
+# The demonstration: the same disk through the stock drivers, and through the ones that use kfi, on one side and on both. Where
+# there is no RDMA device the ported ones find each other over TCP, and nvme-tcp runs beside them.
+# kfi-test: kernels=none limit=100 devices=all
 . "$(dirname "$0")/lib.sh"
 
 MIB=64
-row() { printf '#| %-7s %-10s %-12s %9s %7s   %s\n' "$@"; }
-gone() { nvme_disconnect; wait_until nvme_gone; }
-# run NAME LOAD...: load the initiator, do verified and fast I/O, print a row.
+case $KFI_DEVICE in
+tcp) pairs=(nvme-rdma:kfi:kfi nvme-tcp:stock:stock) ;;
+*) pairs=(nvme-rdma:stock:stock nvme-rdma:kfi:stock nvme-rdma:stock:kfi nvme-rdma:kfi:kfi) ;;
+esac
+
+# load ULP HOST TARGET
+load()
+{
+	local ulp=$1 host=$2 target=$3
+
+	case $ulp:$target in
+	nvme-rdma:kfi) target_ported "$(target_last)" ;;
+	nvme-rdma:stock) target_stock ;;
+	*) modprobe "nvmet-${ulp#nvme-}" ;;
+	esac && target_up "${ulp#nvme-}" /dev/nullb0 || return
+	case $ulp:$host in
+	nvme-rdma:kfi) host_ported "$(host_last)" ;;
+	nvme-rdma:stock) host_stock ;;
+	*) modprobe "$ulp" ;;
+	esac
+}
+
+unload()
+{
+	local module
+
+	nvme_disconnect
+	wait_until nvme_gone && host_unload && target_down && target_unload || return
+	for module in nvme_tcp nvmet_tcp; do
+		! loaded $module || wait_until rmmod $module || return
+	done
+}
+
+# run ULP HOST TARGET: verified and fast I/O, and a row of the table.
 run()
 {
-	local name=$1 iops=- verified=no errors=1 disk
-	shift
+	local ulp=$1 host=$2 target=$3 iops=- verified=no errors=1 disk
 
-	if "$@" && disk=$(nvme_connect -i 2); then
+	if load "$@" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 2); then
 		fio_verify "$disk" $MIB && verified="yes, $MIB MiB" && errors=0
 		iops=$(fio_iops "$disk" randread 4k 32 2) || errors=$((errors + 1))
-		gone
 	fi
-	host_unload
-	row "$KFI_DEVICE" nvme-rdma "$name" "$iops" "$errors" "$verified"
+	unload || errors=$((errors + 1))
+	printf '#| %-7s %-10s %-10s %-7s %9s %7s   %s\n' "$KFI_DEVICE" "$ulp" "$host" "$target" "$iops" $errors "$verified"
 	[ $errors -eq 0 ]
 }
 
 ktap_print_header
-ktap_set_plan 3
-setup() { ports_up && null_disk $MIB && target_up rdma /dev/nullb0; }
-ktap_here "target on $KFI_DEVICE" setup
-result() { if "$@"; then ktap_test_pass "$2"; else ktap_test_fail "$2"; fi; }
-result run stock host_stock
-if [ -n "$(host_last)" ]; then
-	result run "through kfi" host_ported "$(host_last)"
-else
-	ktap_test_fail "through kfi: there is no series patches/nvme-host"
-fi
+ktap_set_plan $((${#pairs[@]} + 1))
+setup() { ports_up && null_disk $MIB; }
+ktap_here "ports of $KFI_DEVICE and a disk" setup
+for pair in "${pairs[@]}"; do
+	IFS=: read -r ulp host target <<< "$pair"
+	what="$ulp, initiator $host, target $target"
+	if run "$ulp" "$host" "$target"; then ktap_test_pass "$what"; else ktap_test_fail "$what"; fi
+done
 ktap_finished

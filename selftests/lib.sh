@@ -222,10 +222,10 @@ nvme_disk()
 	return 1
 }
 
-# nvme_connect [ARGUMENT...]: from IP1 to the target at IP0; prints the disk.
+# nvme_connect [ARGUMENT...]: from IP1 to the target at IP0, by the transport NVME_TRTYPE (rdma); prints the disk.
 nvme_connect()
 {
-	nvme connect -t rdma -a $IP0 -w $IP1 -s 4420 -n $NQN \
+	nvme connect -t "${NVME_TRTYPE:-rdma}" -a $IP0 -w $IP1 -s 4420 -n $NQN \
 		--hostnqn nqn.2014-08.org.nvmexpress:uuid:6c1f4c2e-0c2b-4d0e-8f3a-6f1f6b0f3c11 \
 		--hostid 6c1f4c2e-0c2b-4d0e-8f3a-6f1f6b0f3c11 "$@" > /tmp/nvme.out 2>&1 || { cat /tmp/nvme.out >&2; return 1; }
 	wait_until nvme_disk && nvme_disk
