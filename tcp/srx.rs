@@ -132,12 +132,11 @@ impl Srx {
 
     /// Wakes the connections that wait. Any context.
     pub(crate) fn posted(&self) {
-        loop {
-            let conn = self.waiting.lock().list.pop();
-            match conn {
-                Some(conn) => Conn::wake(conn.as_arc_borrow()),
-                None => return,
-            }
+        // All of it under the lock that leave() takes, so that no reference here is the last one: who
+        // closes a connection holds one until it has left.
+        let mut waiting = self.waiting.lock();
+        while let Some(conn) = waiting.list.pop() {
+            Conn::wake(conn.as_arc_borrow());
         }
     }
 }

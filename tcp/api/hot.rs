@@ -184,9 +184,11 @@ pub(super) unsafe extern "C" fn post(
                 next = op.next;
             }
         }
-    }
-    if next != first {
-        Conn::wake(conn);
+        // Under the lock of the ring, which a close takes: the operation may complete at once, and
+        // its consumer close the endpoint, but `conn` does not go before.
+        if next != first {
+            Conn::wake(conn);
+        }
     }
     // SAFETY: By the function's contract.
     if let (Err(_), Some(bad)) = (result, unsafe { bad.as_mut() }) {
@@ -245,8 +247,11 @@ pub(super) unsafe extern "C" fn recv(
         return EINVAL.to_errno();
     };
     // SAFETY: By the function's contract.
+    // Locked until the end: see post().
+    let mut producer = ring.producer();
+    // SAFETY: By the function's contract.
     let (next, result) = unsafe {
-        post_rx(&mut ring.producer(), ep, first, || {
+        post_rx(&mut producer, ep, first, || {
             conn.admit(Direction::Rx, endpoint.max_rx)
         })
     };
@@ -254,6 +259,7 @@ pub(super) unsafe extern "C" fn recv(
     if next != first && (conn.starving.xchg(false, Full) || conn.state() == DataState::Err) {
         Conn::wake(conn);
     }
+    drop(producer);
     // SAFETY: By the function's contract.
     if let (Err(_), Some(bad)) = (result, unsafe { bad.as_mut() }) {
         *bad = next;
