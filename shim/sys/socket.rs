@@ -364,7 +364,8 @@ impl<W: Watcher> Socket<W> {
 
     /// Gives what has come to `sink`, as long as that takes all of it.
     pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result {
-        // Without the socket's lock: what comes later wakes the watcher.
+        // Without the socket's lock: data that come later wake the watcher. After the end nothing
+        // does, so then the lock is taken.
         // SAFETY: The socket is valid.
         if !unsafe { bindings::kfi_sock_readable(self.as_raw()) } {
             return Ok(());
