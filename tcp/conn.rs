@@ -405,7 +405,8 @@ impl Conn {
 
     /// From here on what is posted is flushed.
     pub(crate) fn enter_error(&self) {
-        self.state.store(DataState::Err as i32, Release);
+        // Full: what was posted before is seen by the flush behind this, or its poster sees the state.
+        self.state.xchg(DataState::Err as i32, Full);
     }
 
     fn used(&self, direction: Direction) -> &Atomic<i32> {

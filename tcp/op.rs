@@ -117,7 +117,7 @@ impl Memory {
     /// Looks for elements that name no memory: [`Fault::Key`] and the like.
     pub(crate) fn check(&self, conn: &Conn) -> Result<(), Fault> {
         for sge in self.list() {
-            if sge.piece().is_none() {
+            if sge.len() != 0 && sge.piece().is_none() {
                 reach(conn, sge)?;
             }
         }

@@ -671,14 +671,14 @@ impl Tx {
         socket: &Socket<Conn>,
         link: &mut Link,
     ) -> bool {
-        while self.frames.next().is_some() && link.session.acks_owed() != 0 {
-            let mut header = Header::new(Op::Ack, 0);
-            if self.frame(conn, link, &mut header, Owner::Control).is_err() {
-                return false;
+        loop {
+            while self.frames.next().is_some() && link.session.acks_owed() != 0 {
+                let mut header = Header::new(Op::Ack, 0);
+                if self.frame(conn, link, &mut header, Owner::Control).is_err() {
+                    return false;
+                }
             }
-        }
-        while !self.frames.is_empty() {
-            if !matches!(self.push(conn, socket, link), Ok(true)) {
+            if self.frames.is_empty() || !matches!(self.push(conn, socket, link), Ok(true)) {
                 break;
             }
         }
