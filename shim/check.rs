@@ -278,10 +278,14 @@ pub(crate) fn rma(limits: &Limits, nents: u32, way: Way) -> Check {
     }
 }
 
+/// Elements that the transfers of the RDMA core take with protection information, whatever the device can.
+const MAX_PI_NENTS: u32 = 256;
+
 /// kfi_rma_init_pi()
 pub(crate) fn rma_pi(limits: &Limits, nr_data: u32, nr_meta: u32, way: Way) -> Check {
     supported(limits.pi)?;
-    valid(nr_data <= limits.max_pi_pages && nr_meta <= limits.max_pi_pages)?;
+    let limit = limits.max_pi_pages.min(MAX_PI_NENTS);
+    valid(nr_data <= limit && nr_meta <= limit)?;
     rma(limits, nr_data, way)
 }
 

@@ -1412,8 +1412,8 @@ struct kfi_op *kfi_rma_op(struct kfi_rma *rma, struct kfi_ctx *ctx, struct kfi_o
  * information was as it should be is known when it has completed.
  *
  * Context: Process.
- * Return: 0; -EINVAL a pointer is missing, a number is 0 or beyond kfi_device_attr.max_pi_pages, or another @dir;
- * -EOPNOTSUPP no KFI_CAP_PI; -EAGAIN no region is free, or @ep has none; -ENOMEM; -ENODEV.
+ * Return: 0; -EINVAL a pointer is missing, @nr_data is 0, a number is beyond 256 or kfi_device_attr.max_pi_pages, or
+ * another @dir; -EOPNOTSUPP no KFI_CAP_PI; -EAGAIN no region is free, or @ep has none; -ENOMEM; -ENODEV.
  */
 int kfi_rma_init_pi(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *data, u32 nr_data,
 		    struct scatterlist *meta, u32 nr_meta, const struct kfi_pi_attr *attr, u64 raddr, u32 rkey,
