@@ -39,12 +39,16 @@ static int invalidate(struct kfi_side *side, struct kfi_buf *buf)
 	return ret ?: kfi_expect(wait.comp.opcode, KFI_OP_MR_INV) ? 0 : -EBADMSG;
 }
 
-/* Over iWARP a write completes when it is sent, and the peer ends the connection. */
+/*
+ * Over iWARP a write completes when it is sent, and the peer ends the connection. An operation may be cut off by that, which
+ * siw calls an error of the queue pair, or be still in the queue.
+ */
 static bool outcome_ok(const struct attempt *at, int status)
 {
 	if (status == -EACCES)
 		return true;
-	if (kfi_test_iwarp() && (status == -ECANCELED || (status == 0 && at->opcode == KFI_OP_WRITE)))
+	if (kfi_test_iwarp() &&
+	    (status == -ECANCELED || status == -EIO || (status == 0 && at->opcode == KFI_OP_WRITE)))
 		return true;
 	kfi_say("the status is %d, not %d", status, -EACCES);
 	return false;
