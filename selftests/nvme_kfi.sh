@@ -13,6 +13,7 @@ MIB=$((KFI_SCALE > 1 ? 8 : 32))
 
 connect() { disk=$(nvme_connect "$@") && fallen_back; }
 gone() { nvme_disconnect; wait_until nvme_gone; }
+# shellcheck disable=SC2120 # by eval, too
 target() { { [ "$KFI_DEVICE" != tcp ] || loaded nvmet_rdma || target_ported "$(target_last)"; } && target_up rdma /dev/nullb0 "$@"; }
 setup() { host_ported "$STEP" && ports_up && null_disk $MIB && target; }
 reload() { gone; host_unload && host_ported "$STEP" "$@"; }
