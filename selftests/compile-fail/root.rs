@@ -6,11 +6,20 @@ mod bindings;
 #[path = "../../consumers/kfi.rs"]
 pub mod kfi;
 
-/// What `module!` would make.
-pub struct LocalModule;
+kernel::prelude::module! {
+    type: Root,
+    name: "compile_fail",
+    authors: ["kfi developers"],
+    description: "does not compile",
+    license: "GPL",
+}
 
-impl kernel::ModuleMetadata for LocalModule {
-    const NAME: &'static kernel::str::CStr = c"compile_fail";
+struct Root;
+
+impl kernel::Module for Root {
+    fn init(_module: &'static kernel::ThisModule) -> kernel::error::Result<Self> {
+        Ok(Self)
+    }
 }
 
 /// An operation that moves a buffer.
