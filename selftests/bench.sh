@@ -1,42 +1,78 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The ported nvme-rdma against the stock one: both in turn on one disk, medians over the pairs.
-# kfi-test: kernels=none limit=600
+# The ported NVMe drivers against the stock ones: initiator, target, both; both over TCP against stock over the device; and,
+# without a device, both against nvme-tcp. All of them in turn on one disk that keeps nothing, medians over the turns.
+# kfi-test: kernels=none limit=900 devices=all
 . "$(dirname "$0")/lib.sh"
 
-PAIRS=${KFI_PAIRS:-11}
+TURNS=${KFI_PAIRS:-5}
 SECONDS_EACH=1
 # name, fio's rw, block size, depth
 WORKLOADS="randread_4k_qd32 randread 4k 32
+randwrite_4k_qd32 randwrite 4k 32
+latency_randread_4k_qd1 randread 4k 1
+latency_randwrite_4k_qd1 randwrite 4k 1
 read_128k_qd8 read 128k 8
-randwrite_4k_qd32 randwrite 4k 32"
+write_128k_qd8 write 128k 8"
+# What is measured: name, ULP, initiator, target, the policy of kfi; the others are compared with "stock". Then the name of each
+# comparison.
+if [ "$KFI_DEVICE" = tcp ]; then
+	variants=("stock nvme-tcp stock stock -" "kfi nvme-rdma kfi kfi -")
+	declare -A title=([kfi]=nvme.tcp_vs_nvmetcp)
+else
+	variants=("stock nvme-rdma stock stock -" "host nvme-rdma kfi stock -" "target nvme-rdma stock kfi -"
+		"both nvme-rdma kfi kfi -" "tcp nvme-rdma kfi kfi $IP0/32=tcp")
+	declare -A title=([host]="nvme.$KFI_DEVICE" [target]="nvme.${KFI_DEVICE}_target" [both]="nvme.${KFI_DEVICE}_both"
+		[tcp]="nvme.tcp_vs_$KFI_DEVICE")
+fi
 
-gone() { nvme_disconnect; wait_until nvme_gone; }
-# measure WHO LOAD...: one sample of each workload
+# Time that the processors have worked, in ticks of 10 ms.
+busy() { awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
+
+# measure NAME ULP HOST TARGET POLICY: one sample of each workload
 measure()
 {
-	local who=$1 disk name rw bs depth
-	shift
+	local who=$1 ulp=$2 disk name rw bs depth before iops
 
-	"$@" && disk=$(nvme_connect -i 1) || return
+	echo "${5#-}" > /sys/module/kfi/parameters/policy || return
+	nvme_load "$ulp" "$3" "$4" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 1) || return
 	while read -r name rw bs depth; do
-		fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH >> "/tmp/$name.$who" || return
+		before=$(busy)
+		iops=$(fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH) || return
+		echo "$iops" >> "/tmp/$name.$who"
+		awk -v b=$(($(busy) - before)) -v n=$((iops * SECONDS_EACH)) 'BEGIN { printf "%.2f\n", n ? b * 10000 / n : 0 }' \
+			>> "/tmp/cpu_$name.$who"
 	done <<< "$WORKLOADS"
-	gone && host_unload
+	nvme_unload
 }
-ours() { measure ours host_ported "$(host_last)"; }
-theirs() { measure theirs host_stock; }
+
+# turn NUMBER: all of them, every other time from the end, so that a drift of the machine hits all alike.
+turn()
+{
+	local order=("${variants[@]}") variant words
+
+	[ $(($1 % 2)) -eq 0 ] || mapfile -t order < <(printf '%s\n' "${variants[@]}" | tac)
+	for variant in "${order[@]}"; do
+		read -ra words <<< "$variant"
+		measure "${words[@]}" || return
+	done
+}
 
 ktap_print_header
-ktap_set_plan $((PAIRS + 1))
-[ -n "$(host_last)" ] || ktap_skip_all "there is no series patches/nvme-host"
-setup() { ports_up && null_disk 0 && target_up rdma /dev/nullb0; }
-ktap_here "target on $KFI_DEVICE" setup
-for n in $(seq "$PAIRS"); do
-	ktap_here "pair $n" bench_turn "$n" ours theirs
+ktap_set_plan $((TURNS + 1))
+# Samples of another device may be there.
+rm -f /tmp/*_qd*
+setup() { ports_up && null_disk 0 && modprobe kfi; }
+ktap_here "ports of $KFI_DEVICE and a disk" setup
+for n in $(seq "$TURNS"); do
+	ktap_here "turn $n of ${#variants[@]}" turn "$n"
 done
-while read -r name _; do
-	ktap_diag "$name: ours $(xargs < "/tmp/$name.ours"), theirs $(xargs < "/tmp/$name.theirs")"
-	bench_line "nvme.$KFI_DEVICE" "$name" IOPS
-done <<< "$WORKLOADS"
+for variant in "${variants[@]:1}"; do
+	who=${variant%% *}
+	while read -r name _; do
+		ktap_diag "$name: $who $(xargs < "/tmp/$name.$who"), stock $(xargs < "/tmp/$name.stock")"
+		bench_line "${title[$who]}" "$name" IOPS "$who" stock
+		bench_line "${title[$who]}" "cpu_$name" us/IO "$who" stock
+	done <<< "$WORKLOADS"
+done
 ktap_finished

@@ -11,44 +11,16 @@ tcp) pairs=(nvme-rdma:kfi:kfi nvme-tcp:stock:stock) ;;
 *) pairs=(nvme-rdma:stock:stock nvme-rdma:kfi:stock nvme-rdma:stock:kfi nvme-rdma:kfi:kfi) ;;
 esac
 
-# load ULP HOST TARGET
-load()
-{
-	local ulp=$1 host=$2 target=$3
-
-	case $ulp:$target in
-	nvme-rdma:kfi) target_ported "$(target_last)" ;;
-	nvme-rdma:stock) target_stock ;;
-	*) modprobe "nvmet-${ulp#nvme-}" ;;
-	esac && target_up "${ulp#nvme-}" /dev/nullb0 || return
-	case $ulp:$host in
-	nvme-rdma:kfi) host_ported "$(host_last)" ;;
-	nvme-rdma:stock) host_stock ;;
-	*) modprobe "$ulp" ;;
-	esac
-}
-
-unload()
-{
-	local module
-
-	nvme_disconnect
-	wait_until nvme_gone && host_unload && target_down && target_unload || return
-	for module in nvme_tcp nvmet_tcp; do
-		! loaded $module || wait_until rmmod $module || return
-	done
-}
-
 # run ULP HOST TARGET: verified and fast I/O, and a row of the table.
 run()
 {
 	local ulp=$1 host=$2 target=$3 iops=- verified=no errors=1 disk
 
-	if load "$@" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 2); then
+	if nvme_load "$@" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 2); then
 		fio_verify "$disk" $MIB && verified="yes, $MIB MiB" && errors=0
 		iops=$(fio_iops "$disk" randread 4k 32 2) || errors=$((errors + 1))
 	fi
-	unload || errors=$((errors + 1))
+	nvme_unload || errors=$((errors + 1))
 	printf '#| %-7s %-10s %-10s %-7s %9s %7s   %s\n' "$KFI_DEVICE" "$ulp" "$host" "$target" "$iops" $errors "$verified"
 	[ $errors -eq 0 ]
 }

@@ -262,6 +262,36 @@ target_ported() # STEP [PARAMETER...]
 target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvmet/series" 2>/dev/null; }
 target_unload() { ! loaded nvmet_rdma || wait_until rmmod nvmet_rdma; }
 
+# nvme_load ULP HOST TARGET: a target on /dev/nullb0 and an initiator, not connected. ULP: nvme-rdma or nvme-tcp; HOST and
+# TARGET: stock, or kfi for the last step of the port.
+nvme_load()
+{
+	local ulp=$1 host=$2 target=$3
+
+	case $ulp:$target in
+	nvme-rdma:kfi) target_ported "$(target_last)" ;;
+	nvme-rdma:stock) target_stock ;;
+	*) modprobe "nvmet-${ulp#nvme-}" ;;
+	esac && target_up "${ulp#nvme-}" /dev/nullb0 || return
+	case $ulp:$host in
+	nvme-rdma:kfi) host_ported "$(host_last)" ;;
+	nvme-rdma:stock) host_stock ;;
+	*) modprobe "$ulp" ;;
+	esac
+}
+
+# nvme_unload: disconnect, and undo nvme_load.
+nvme_unload()
+{
+	local module
+
+	nvme_disconnect
+	wait_until nvme_gone && host_unload && target_down && target_unload || return
+	for module in nvme_tcp nvmet_tcp; do
+		! loaded $module || wait_until rmmod $module || return
+	done
+}
+
 # device_test NAME COMMAND...: a test that takes a device away
 device_test()
 {
@@ -419,12 +449,13 @@ bench_pairs()
 		bench_turn "$n" ours theirs || return
 	done
 }
-# bench_line PREFIX NAME [UNIT]: the medians and their ratio. A latency is the time of one round trip: less is better.
+# bench_line PREFIX NAME [UNIT [OURS [THEIRS]]]: the medians of /tmp/NAME.OURS and .THEIRS and their ratio. A latency is the
+# time of one operation: less is better.
 bench_line()
 {
-	awk -v n="$1.$2" -v u="${3:-ops/s}" -v o="$(bench_median "/tmp/$2.ours")" -v t="$(bench_median "/tmp/$2.theirs")" \
-		'BEGIN {
-			if (n ~ /pingpong/ && o && t)
+	awk -v n="$1.$2" -v u="${3:-ops/s}" -v o="$(bench_median "/tmp/$2.${4:-ours}")" \
+		-v t="$(bench_median "/tmp/$2.${5:-theirs}")" 'BEGIN {
+			if (n ~ /\.(pingpong|latency)_/ && o && t)
 				printf "#| %s %.3f %.3f %.3f us\n", n, 1e6 / o, 1e6 / t, t / o
 			else
 				printf "#| %s %s %s %.3f %s\n", n, o, t, t ? o / t : 0, u
