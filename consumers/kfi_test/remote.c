@@ -40,8 +40,8 @@ static int invalidate(struct kfi_side *side, struct kfi_buf *buf)
 }
 
 /*
- * Over iWARP a write completes when it is sent, and the peer ends the connection. An operation may be cut off by that, which
- * siw calls an error of the queue pair, or be still in the queue.
+ * Over iWARP a write completes when it is sent, and the peer ends the connection. An operation may be cut off by that,
+ * which siw calls an error of the queue pair, or be still in the queue.
  */
 static bool outcome_ok(const struct attempt *at, int status)
 {

@@ -246,7 +246,6 @@ pub(super) unsafe extern "C" fn recv(
     let (Some(endpoint), Some(ring)) = (endpoint, ring) else {
         return EINVAL.to_errno();
     };
-    // SAFETY: By the function's contract.
     // Locked until the end: see post().
     let mut producer = ring.producer();
     // SAFETY: By the function's contract.
