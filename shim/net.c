@@ -124,8 +124,8 @@ bool rust_helper_kfi_sock_readable(struct socket *sock)
 	struct sock *sk = sock->sk;
 
 	/*
-	 * An upper layer protocol keeps what it has taken in a queue of its own. When the end has been seen, the lock of
-	 * the socket has to order the queue behind it: data that came before the end may not show here yet.
+	 * An upper layer protocol keeps what it has taken in a queue of its own. When the end has been seen, the lock
+	 * of the socket has to order the queue behind it: data that came before the end may not show here yet.
 	 */
 	return !skb_queue_empty_lockless(&sk->sk_receive_queue) || inet_csk_has_ulp(sk) ||
 	       READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
