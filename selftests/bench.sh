@@ -65,7 +65,7 @@ rm -f /tmp/*_qd*
 setup() { ports_up && null_disk 0 && modprobe kfi; }
 ktap_here "ports of $KFI_DEVICE and a disk" setup
 for n in $(seq "$TURNS"); do
-	ktap_here "turn $n of ${#variants[@]}" turn "$n"
+	ktap_here "turn $n of $TURNS" turn "$n"
 done
 for variant in "${variants[@]:1}"; do
 	who=${variant%% *}
