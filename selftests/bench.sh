@@ -26,22 +26,15 @@ else
 		[tcp]="nvme.tcp_vs_$KFI_DEVICE")
 fi
 
-# Time that the processors have worked, in ticks of 10 ms.
-busy() { awk '$1 == "cpu" { print $2 + $3 + $4 + $7 + $8 }' /proc/stat; }
-
 # measure NAME ULP HOST TARGET POLICY: one sample of each workload
 measure()
 {
-	local who=$1 ulp=$2 disk name rw bs depth before iops
+	local who=$1 ulp=$2 disk name rw bs depth
 
 	echo "${5#-}" > /sys/module/kfi/parameters/policy || return
 	nvme_load "$ulp" "$3" "$4" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 1) || return
 	while read -r name rw bs depth; do
-		before=$(busy)
-		iops=$(fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH) || return
-		echo "$iops" >> "/tmp/$name.$who"
-		awk -v b=$(($(busy) - before)) -v n=$((iops * SECONDS_EACH)) 'BEGIN { printf "%.2f\n", n ? b * 10000 / n : 0 }' \
-			>> "/tmp/cpu_$name.$who"
+		fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH >> "/tmp/$name.$who" || return
 	done <<< "$WORKLOADS"
 	nvme_unload
 }
@@ -72,7 +65,6 @@ for variant in "${variants[@]:1}"; do
 	while read -r name _; do
 		ktap_diag "$name: $who $(xargs < "/tmp/$name.$who"), stock $(xargs < "/tmp/$name.stock")"
 		bench_line "${title[$who]}" "$name" IOPS "$who" stock
-		bench_line "${title[$who]}" "cpu_$name" us/IO "$who" stock
 	done <<< "$WORKLOADS"
 done
 ktap_finished
