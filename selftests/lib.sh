@@ -233,6 +233,14 @@ nvme_connect()
 
 nvme_disconnect() { nvme disconnect -n $NQN > /dev/null 2>&1; }
 nvme_gone() { ! ls -d /sys/class/nvme/nvme* > /dev/null 2>&1; }
+# nvme_end: disconnect, and wait until the controllers are gone.
+nvme_end() { nvme_disconnect; wait_until nvme_gone; }
+nvme_state() { grep -q "$1" /sys/class/nvme/nvme*/state; }
+nvme_discovered()
+{
+	nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 > /tmp/discover.out 2>&1
+	grep -q "subnqn: *$NQN" /tmp/discover.out || { cat /tmp/discover.out; return 1; }
+}
 
 
 # The initiator: the kernel's own, or that of a step of patches/nvme-host; scripts/series says where it is.
@@ -261,6 +269,7 @@ target_ported() # STEP [PARAMETER...]
 }
 target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvmet/series" 2>/dev/null; }
 target_unload() { ! loaded nvmet_rdma || wait_until rmmod nvmet_rdma; }
+target_gone() { target_down && target_unload; }
 
 # nvme_load ULP HOST TARGET: a target on /dev/nullb0 and an initiator, not connected. ULP: nvme-rdma or nvme-tcp; HOST and
 # TARGET: stock, or kfi for the last step of the port.
@@ -285,8 +294,7 @@ nvme_unload()
 {
 	local module
 
-	nvme_disconnect
-	wait_until nvme_gone && host_unload && target_down && target_unload || return
+	nvme_end && host_unload && target_gone || return
 	for module in nvme_tcp nvmet_tcp; do
 		! loaded $module || wait_until rmmod $module || return
 	done
@@ -348,6 +356,31 @@ fio_iops()
 		{ cat /tmp/fio.err /tmp/fio.out >&2; return 1; }
 	# Terse format 3: field 8 is read IOPS, field 49 write IOPS.
 	awk -F';' '/^3;/ { print int($8 + $49) }' /tmp/fio.out
+}
+
+# io_start: background I/O on $disk, running when this returns, until io_stop. Its errors are what the test is about, so they do not matter.
+io_served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
+io_more_served() { [ "$(io_served)" -gt "$1" ]; }
+io_start()
+{
+	local before
+	before=$(io_served)
+	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
+		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
+	io=$!
+	wait_until io_more_served $((before + 100))
+}
+io_ended() { ! kill -0 "$io" 2>/dev/null; }
+io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
+
+# reset_under_io MIB: reset the only controller three times under I/O, then verify so much of $disk.
+reset_under_io()
+{
+	io_start || return
+	for _ in 1 2 3; do
+		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
+	done
+	io_stop && fio_verify "$disk" "$1"
 }
 
 # --- kfi_perf ------------------------------------------------------------------------------------

@@ -12,11 +12,10 @@ STEP=${1:-$(host_last)}
 MIB=$((KFI_SCALE > 1 ? 8 : 32))
 
 connect() { disk=$(nvme_connect "$@") && fallen_back; }
-gone() { nvme_disconnect; wait_until nvme_gone; }
 # shellcheck disable=SC2120 # by eval, too
 target() { { [ "$KFI_DEVICE" != tcp ] || loaded nvmet_rdma || target_ported "$(target_last)"; } && target_up rdma /dev/nullb0 "$@"; }
 setup() { host_ported "$STEP" && ports_up && null_disk $MIB && target; }
-reload() { gone; host_unload && host_ported "$STEP" "$@"; }
+reload() { nvme_end; host_unload && host_ported "$STEP" "$@"; }
 
 polled() { [ "$(cat "/sys/block/${disk##*/}/queue/io_poll")" = 1 ]; }
 poll_io()
@@ -26,11 +25,6 @@ poll_io()
 }
 
 no_verbs() { ! grep -E '^(ib_core|rdma_cm|kfi_verbs) ' /proc/modules | grep nvme_rdma; }
-discover()
-{
-	nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 > /tmp/discover.out 2>&1
-	grep -q "subnqn: *$NQN" /tmp/discover.out || { cat /tmp/discover.out; return 1; }
-}
 
 # Writes and reads 2 MiB from 512 pages that do not touch, by one call each: commands take 256 at most.
 many_segments()
@@ -59,39 +53,14 @@ many_segments()
 	P
 }
 
-# Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
-served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
-more_served() { [ "$(served)" -gt "$1" ]; }
-io_start()
-{
-	local before
-	before=$(served)
-	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
-		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
-	io=$!
-	wait_until more_served $((before + 100))
-}
-io_ended() { ! kill -0 "$io" 2>/dev/null; }
-io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
-
-disconnect_under_io() { io_start && gone && io_stop; }
-reset_under_io()
-{
-	io_start || return
-	for _ in 1 2 3; do
-		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
-	done
-	io_stop
-	fio_verify "$disk" $MIB
-}
-state() { grep -q "$1" /sys/class/nvme/nvme*/state; }
+disconnect_under_io() { io_start && nvme_end && io_stop; }
 target_comes_back()
 {
 	io_start || return
 	target_hidden
-	KFI_WAIT=30 wait_until state connecting || return
+	KFI_WAIT=30 wait_until nvme_state connecting || return
 	target_visible
-	KFI_WAIT=30 wait_until state live || return
+	KFI_WAIT=30 wait_until nvme_state live || return
 	io_stop
 	fio_verify "$disk" $MIB
 }
@@ -101,18 +70,18 @@ wire_back() { tc qdisc del dev v0 root; tc qdisc del dev v1 root; }
 expired() { dmesg | grep -q "keep-alive timer .* expired"; }
 keep_alive_expires()
 {
-	gone
+	nvme_end
 	connect -i 1 -c 1 -k $((2 * KFI_SCALE)) || return
 	dmesg -C
 	wire_cut || return
-	KFI_WAIT=30 wait_until expired && KFI_WAIT=30 wait_until state connecting
+	KFI_WAIT=30 wait_until expired && KFI_WAIT=30 wait_until nvme_state connecting
 	rc=$?
 	wire_back
-	[ $rc -eq 0 ] && KFI_WAIT=60 wait_until state live && fio_verify "$disk" 4
+	[ $rc -eq 0 ] && KFI_WAIT=60 wait_until nvme_state live && fio_verify "$disk" 4
 }
 controller_is_lost()
 {
-	gone
+	nvme_end
 	connect -i 1 -c 1 -l 3 && io_start || return
 	target_hidden
 	KFI_WAIT=30 wait_until nvme_gone
@@ -127,7 +96,7 @@ link_del() { io_start && rdma link del "$1" && wait_until nvme_gone && io_stop; 
 ktap_print_header
 ktap_set_plan 31
 ktap_here "step $STEP and a target on $KFI_DEVICE" setup
-ktap_test "discovery" discover
+ktap_test "discovery" nvme_discovered
 if [ "$STEP" = "$(host_last)" ]; then
 	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs
 else
@@ -140,7 +109,7 @@ ktap_test "512 segments in one call" many_segments
 ktap_here "disconnect under I/O" disconnect_under_io
 ktap_here "queues for reads, writes and polling, of 16 entries" connect -i 2 -W 1 -P 1 -Q 16
 ktap_test "verified I/O" fio_verify "$disk" $MIB
-ktap_test "disconnect" gone
+ktap_test "disconnect" nvme_end
 ktap_here "connect with poll queues" connect -i 1 -P 1
 ktap_test "the disk polls" polled
 ktap_test "verified I/O by polling" poll_io
@@ -150,19 +119,19 @@ ktap_test "verified I/O" fio_verify "$disk" $MIB
 ktap_here "target with 16 KiB of inline data" eval 'reload && target_down && target param_inline_data_size=16384'
 ktap_here "connect" connect -i 1
 ktap_test "verified I/O" fio_verify "$disk" $MIB
-ktap_here "reset three times under I/O, then verify" reset_under_io
-ktap_here "target goes and comes back under I/O, then verify" eval 'gone; connect -i 1 -c 1 && target_comes_back'
+ktap_here "reset three times under I/O, then verify" reset_under_io $MIB
+ktap_here "target goes and comes back under I/O, then verify" eval 'nvme_end; connect -i 1 -c 1 && target_comes_back'
 ktap_here "the controller is lost after its time" controller_is_lost
 if modprobe sch_netem; then
 	ktap_here "no keep-alive: the connection ends, comes back, verify" keep_alive_expires
 else
 	ktap_test_skip "no keep-alive: the connection ends, comes back, verify" "no module sch_netem"
 fi
-ktap_here "unload with a controller connected" eval 'gone; unload_connected'
+ktap_here "unload with a controller connected" eval 'nvme_end; unload_connected'
 ktap_here "connect" connect -i 1
 device_test "the initiator's device goes under I/O" link_del "$DEV1"
 device_test "a new device: connect and verify" eval 'port_up 1 && connect -i 1 && fio_verify "$disk" 4'
-device_test "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && gone && io_stop'
-ktap_test "no controller is left" gone
+device_test "the target's device goes under I/O" eval 'io_start && rdma link del "$DEV0" && nvme_end && io_stop'
+ktap_test "no controller is left" nvme_end
 ktap_here "unload" host_unload
 ktap_finished

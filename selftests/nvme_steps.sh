@@ -10,10 +10,9 @@ last=$(host_last)
 MIB=$((KFI_SCALE > 1 ? 4 : 32))
 
 setup() { ports_up && null_disk $MIB && target_up rdma /dev/nullb0; }
-gone() { nvme_disconnect; wait_until nvme_gone; }
 one()
 {
-	host_ported "$1" && disk=$(nvme_connect -i 2) && fio_verify "$disk" $MIB && gone && host_unload
+	host_ported "$1" && disk=$(nvme_connect -i 2) && fio_verify "$disk" $MIB && nvme_end && host_unload
 }
 
 ktap_print_header
@@ -21,6 +20,6 @@ ktap_set_plan $((last + 2))
 ktap_here "target on $KFI_DEVICE" setup
 for step in $(seq 0 "$last"); do
 	ktap_here "step $step: connect, $MIB MiB verified, disconnect, unload" one "$step" ||
-		{ gone; host_unload; }
+		{ nvme_end; host_unload; }
 done
 ktap_finished

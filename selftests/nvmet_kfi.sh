@@ -13,8 +13,6 @@ MIB=$((KFI_SCALE > 1 ? 4 : 16))
 if [ "$KFI_DEVICE" = tcp ]; then hosts=(ported); else hosts=(stock ported); fi
 
 connect() { disk=$(nvme_connect "$@") && fallen_back; }
-host_gone() { nvme_disconnect; wait_until nvme_gone; }
-target_gone() { target_down && target_unload; }
 host() { case $1 in stock) host_stock ;; ported) host_ported "$(host_last)" ;; esac; }
 setup() { ports_up && null_disk $MIB; }
 start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
@@ -25,53 +23,29 @@ start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
 	[ $# -eq 0 ] || shift
 	target_ported "$STEP" "${parameters[@]}" && target_up rdma /dev/nullb0 "$@" && host "$host"
 }
-stop() { host_gone && host_unload && target_gone; }
+stop() { nvme_end && host_unload && target_gone; }
 # What the initiator mends by recovery is a failure here.
 undisturbed() { ! dmesg | grep -E "starting error recovery|QID [0-9]+ timeout"; }
 verify() { dmesg -C; connect -i 2 && fio_verify "$disk" $MIB && undisturbed; }
-discovered() { nvme discover -t rdma -a $IP0 -w $IP1 -s 4420 | grep -q "subnqn: *$NQN"; }
-
-# Background I/O, running when this returns. Its errors are what the test is about, so they do not matter.
-served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
-more_served() { [ "$(served)" -gt "$1" ]; }
-io_start()
-{
-	local before
-	before=$(served)
-	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
-		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
-	io=$!
-	wait_until more_served $((before + 100))
-}
-io_ended() { ! kill -0 "$io" 2>/dev/null; }
-io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
 
 # The ways to end.
-ends_by_disconnect() { connect -i 2 && io_start && host_gone && io_stop; }
-state() { grep -q "$1" /sys/class/nvme/nvme*/state; }
-ends_by_reset()
-{
-	connect -i 2 && io_start || return
-	for _ in 1 2 3; do
-		echo 1 > "$(echo /sys/class/nvme/nvme*/reset_controller)" || return
-	done
-	io_stop && fio_verify "$disk" $MIB && host_gone
-}
+ends_by_disconnect() { connect -i 2 && io_start && nvme_end && io_stop; }
+ends_by_reset() { connect -i 2 && reset_under_io $MIB && nvme_end; }
 ends_by_port()
 {
 	connect -i 2 -c 1 -l 600 && io_start || return
 	target_hidden
 	rmdir /sys/kernel/config/nvmet/ports/1 || return
-	KFI_WAIT=30 wait_until state connecting || return
+	KFI_WAIT=30 wait_until nvme_state connecting || return
 	target_port rdma || return
-	KFI_WAIT=30 wait_until state live && io_stop && fio_verify "$disk" $MIB && host_gone
+	KFI_WAIT=30 wait_until nvme_state live && io_stop && fio_verify "$disk" $MIB && nvme_end
 }
-ends_by_unplug_here() { connect -i 2 && io_start && rdma link del "$DEV0" && host_gone && io_stop; }
+ends_by_unplug_here() { connect -i 2 && io_start && rdma link del "$DEV0" && nvme_end && io_stop; }
 ends_by_unplug_there() { connect -i 2 && io_start && rdma link del "$DEV1" && wait_until nvme_gone && io_stop; }
-ends_by_unload() { connect -i 2 && io_start && target_down && target_unload && host_gone && io_stop; }
+ends_by_unload() { connect -i 2 && io_start && target_gone && nvme_end && io_stop; }
 again() # NUMBER of the port
 {
-	target_gone && port_up "$1" && start "${hosts[0]}" && verify && host_gone
+	target_gone && port_up "$1" && start "${hosts[0]}" && verify && nvme_end
 }
 
 ktap_print_header
@@ -79,16 +53,16 @@ ktap_set_plan $((10 + 8 * ${#hosts[@]}))
 ktap_here "ports of $KFI_DEVICE" setup
 for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start $host
-	ktap_test "discovery" discovered
+	ktap_test "discovery" nvme_discovered
 	ktap_here "$MIB MiB verified" verify
-	host_gone
+	nvme_end
 	ktap_here "disconnect under I/O" ends_by_disconnect
 	ktap_here "reset three times under I/O, then verify" ends_by_reset
 	ktap_here "unload" stop
 	ktap_here "16 KiB of in-capsule data, verified" eval 'start $host -- param_inline_data_size=16384 && verify && stop'
 	# Where receives cannot be shared the target says so and goes on without.
 	ktap_here "shared receives, verified, disconnect under I/O" \
-		eval 'start $host use_srq=1 srq_size=256 && verify && host_gone && ends_by_disconnect && stop' ||
+		eval 'start $host use_srq=1 srq_size=256 && verify && nvme_end && ends_by_disconnect && stop' ||
 		stop
 done
 ktap_here "${hosts[0]} initiator again" start "${hosts[0]}"

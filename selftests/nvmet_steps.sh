@@ -12,8 +12,7 @@ first=${1:-0}
 MIB=$((KFI_SCALE > 1 ? 4 : 16))
 
 setup() { ports_up && null_disk $MIB; }
-host_gone() { nvme_disconnect; wait_until nvme_gone && host_unload; }
-target_gone() { target_down && target_unload; }
+host_gone() { nvme_end && host_unload; }
 served() { disk=$(nvme_connect -i 2) && fio_verify "$disk" $MIB && host_gone; }
 one()
 {
