@@ -39,18 +39,6 @@ measure()
 	nvme_unload
 }
 
-# turn NUMBER: all of them, every other time from the end, so that a drift of the machine hits all alike.
-turn()
-{
-	local order=("${variants[@]}") variant words
-
-	[ $(($1 % 2)) -eq 0 ] || mapfile -t order < <(printf '%s\n' "${variants[@]}" | tac)
-	for variant in "${order[@]}"; do
-		read -ra words <<< "$variant"
-		measure "${words[@]}" || return
-	done
-}
-
 ktap_print_header
 ktap_set_plan $((TURNS + 1))
 # Samples of another device may be there.
@@ -58,7 +46,7 @@ rm -f /tmp/*_qd*
 setup() { ports_up && null_disk 0 && modprobe kfi; }
 ktap_here "ports of $KFI_DEVICE and a disk" setup
 for n in $(seq "$TURNS"); do
-	ktap_here "turn $n of $TURNS" turn "$n"
+	ktap_here "turn $n of $TURNS" bench_turn "$n" "${variants[@]/#/measure }"
 done
 for variant in "${variants[@]:1}"; do
 	who=${variant%% *}

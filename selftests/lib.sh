@@ -461,11 +461,19 @@ read_64k read 65536 8"
 bench_median() { sort -n "$1" | awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : 0 }'; }
 # bench_rate KIND KEY=VALUE...: operations per second of one run
 bench_rate() { perf_run "$@" && perf_value ops_per_s; }
-# bench_turn NUMBER OURS THEIRS: one of each of the two functions, either first in every other pair, so that a drift of the
-# machine hits both alike.
+# bench_turn NUMBER COMMAND...: each of the commands once, every other time from the last one on, so that a drift of the machine
+# hits all alike.
 bench_turn()
 {
-	if [ $(($1 % 2)) -eq 0 ]; then "$2" && "$3"; else "$3" && "$2"; fi
+	local number=$1 order command
+	shift
+
+	order=("$@")
+	[ $((number % 2)) -eq 0 ] || mapfile -t order < <(printf '%s\n' "$@" | tac)
+	for command in "${order[@]}"; do
+		# shellcheck disable=SC2086 # words
+		$command || return
+	done
 }
 # bench_pairs NAME OURS THEIRS KEY=VALUE...: runs of two kinds in turn; what they reach goes to /tmp/NAME.ours and .theirs.
 bench_pairs()
@@ -482,13 +490,13 @@ bench_pairs()
 		bench_turn "$n" ours theirs || return
 	done
 }
-# bench_line PREFIX NAME [UNIT [OURS [THEIRS]]]: the medians of /tmp/NAME.OURS and .THEIRS and their ratio. A latency is the
-# time of one operation: less is better.
+# bench_line PREFIX NAME [UNIT [OURS [THEIRS]]]: the medians of /tmp/NAME.OURS and .THEIRS and their ratio. A latency that was
+# measured as a rate is shown as the time of one operation: less is better.
 bench_line()
 {
 	awk -v n="$1.$2" -v u="${3:-ops/s}" -v o="$(bench_median "/tmp/$2.${4:-ours}")" \
 		-v t="$(bench_median "/tmp/$2.${5:-theirs}")" 'BEGIN {
-			if (n ~ /\.(pingpong|latency)_/ && o && t)
+			if (n ~ /\.(pingpong|latency)_/ && u ~ /^(ops\/s|IOPS)$/ && o && t)
 				printf "#| %s %.3f %.3f %.3f us\n", n, 1e6 / o, 1e6 / t, t / o
 			else
 				printf "#| %s %s %s %.3f %s\n", n, o, t, t ? o / t : 0, u

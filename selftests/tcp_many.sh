@@ -46,33 +46,32 @@ aborted()
 	KFI_WAIT=30 wait_until ended
 }
 # Nanoseconds of the wall clock for each operation.
-cost_of() # CONNECTIONS LOOP SIZE OPERATIONS
+cost_of() # FILE CONNECTIONS LOOP SIZE
 {
-	checked "$1" loop="$2" size="$3" depth=1 iterations=$(($4 / $1)) || return
-	echo "$1 $2 $3" $(($(perf_value wall_ns) / $(perf_value ops))) >> /tmp/cost
+	checked "$2" loop="$3" size="$4" depth=1 iterations=$((many * 40 / $2)) || return
+	echo $(($(perf_value wall_ns) / $(perf_value ops))) >> "/tmp/$3_$4.$1"
 }
+COSTS="pingpong 64
+read 4096
+write 4096"
 costs()
 {
-	local what
+	local loop size
 
-	: > /tmp/cost
-	for what in "pingpong 64" "read 4096" "write 4096"; do
+	rm -f /tmp/*.one /tmp/*.many
+	while read -r loop size; do
 		for _ in 1 2 3; do
-			# shellcheck disable=SC2086 # two words
-			cost_of 1 $what $((many * 40)) && cost_of "$many" $what $((many * 40)) || return
+			cost_of one 1 "$loop" "$size" && cost_of many "$many" "$loop" "$size" || return
 		done
-	done
+	done <<< "$COSTS"
 }
 cost_lines()
 {
-	sort -k1n -k2 -k3n -k4n /tmp/cost | awk '{ k = $1 " " $2; n[k]++; v[k, n[k]] = $4; size[$2] = $3; if ($1 > 1) many = $1 }
-	function median(k) { return v[k, int((n[k] + 1) / 2)] }
-	END {
-		for (loop in size) {
-			one = median("1 " loop); all = median(many " " loop)
-			printf "#| perf.tcp_many_%d.%s_%d %d %d %.3f ns\n", many, loop, size[loop], all, one, one ? all / one : 0
-		}
-	}'
+	local loop size
+
+	while read -r loop size; do
+		bench_line "perf.tcp_many_$many" "${loop}_$size" ns many one
+	done <<< "$COSTS"
 }
 
 # held: bytes of memory that are not free, and neither user's nor cache.
