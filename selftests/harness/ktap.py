@@ -12,6 +12,20 @@ class Result:
         self.state, self.name, self.note = state, name.strip(), note
 
 
+def result_of(line):
+    """The result that a line states, or None."""
+    m = RESULT.match(line)
+    if not m:
+        return None
+    if m.group(3) and m.group(3).upper() == "SKIP":
+        state = "skip"
+    elif m.group(1):
+        state = "fail"
+    else:
+        state = "pass"
+    return Result(state, m.group(2), m.group(4) or "")
+
+
 def parse(lines, rc):
     """Results of one script: its own lines, and what its exit code and its plan say in addition."""
     results = []
@@ -26,15 +40,9 @@ def parse(lines, rc):
             if plan == 0:
                 skip_all = m.group(2) or "no reason given"
             continue
-        m = RESULT.match(line)
-        if m:
-            if m.group(3) and m.group(3).upper() == "SKIP":
-                state = "skip"
-            elif m.group(1):
-                state = "fail"
-            else:
-                state = "pass"
-            results.append(Result(state, m.group(2), m.group(4) or ""))
+        result = result_of(line)
+        if result:
+            results.append(result)
     if rc == 4 and not results:
         results.append(Result("skip", "all", skip_all or "no reason given"))
     elif plan is None:

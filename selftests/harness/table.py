@@ -5,7 +5,7 @@
 import re
 import sys
 
-from ktap import RESULT
+import ktap
 
 # "ok 7 uml-debug rxe nvme_kfi (79 s)"; the device is missing where there is none.
 END = re.compile(r"^(?:not )?ok \d+ (\S+) (?:(\S+) )?(\S+) \(\d+ s\)")
@@ -23,18 +23,17 @@ def cell(count):
 def read(lines):
     """Returns the kernels in their order, and {(test, device): {kernel: cell}}."""
     kernels, rows = [], {}
-    count = {"pass": 0, "fail": 0, "skip": 0}
+    totals = ktap.Totals()
     for line in lines:
         end = END.match(line)
         if end:
             kernel, device, test = end.groups()
             if kernel not in kernels:
                 kernels.append(kernel)
-            rows.setdefault((test, device or ""), {})[kernel] = cell(count)
-            count = dict.fromkeys(count, 0)
-        elif line.startswith("    ") and (m := RESULT.match(line)):
-            state = "skip" if (m.group(3) or "").upper() == "SKIP" else "fail" if m.group(1) else "pass"
-            count[state] += 1
+            rows.setdefault((test, device or ""), {})[kernel] = cell(totals.count)
+            totals = ktap.Totals()
+        elif line.startswith("    ") and (result := ktap.result_of(line)):
+            totals.add("", result)
     return kernels, rows
 
 
