@@ -248,6 +248,27 @@ pub(super) unsafe extern "C" fn imported_rma_init(
     object::into_ret(unsafe { init(rma, ep, None, &args, None) })
 }
 
+/// Ends a transfer by `destroy`, which gets its context, its queue pair and the port.
+///
+/// # Safety
+///
+/// `rma` was prepared by this file, and is not in flight.
+#[inline(always)]
+unsafe fn fini(
+    rma: *mut bindings::kfi_rma,
+    destroy: impl FnOnce(*mut bindings::rdma_rw_ctx, *mut bindings::ib_qp, u32),
+) {
+    // SAFETY: By the function's contract; the place, which ends with `extra`, keeps the queue pair. CAST: the public part of
+    // an endpoint is at the head.
+    unsafe {
+        let extra = extra_of(rma).read();
+        let qp = (*(*rma).ep.cast_const().cast::<Hot>()).qp_always();
+        destroy(ctx_of(rma), qp, extra.port);
+        (*rma).ep = ptr::null_mut();
+        drop(extra);
+    }
+}
+
 /// # Safety
 ///
 /// `rma` was prepared by this file with these arguments, and is not in flight.
@@ -257,14 +278,11 @@ pub(super) unsafe extern "C" fn rma_fini(
     nents: u32,
     dir: bindings::dma_data_direction,
 ) {
-    // SAFETY: By the function's contract; the place, which ends with `extra`, keeps the queue pair. CAST: the public part of
-    // an endpoint is at the head.
+    // SAFETY: By the function's contract; `fini` passes what the transfer was prepared with.
     unsafe {
-        let extra = extra_of(rma).read();
-        let qp = (*(*rma).ep.cast_const().cast::<Hot>()).qp_always();
-        bindings::rdma_rw_ctx_destroy(ctx_of(rma), qp, extra.port, sg, nents, dir);
-        (*rma).ep = ptr::null_mut();
-        drop(extra);
+        fini(rma, |ctx, qp, port| {
+            bindings::rdma_rw_ctx_destroy(ctx, qp, port, sg, nents, dir);
+        });
     }
 }
 
@@ -281,20 +299,9 @@ pub(super) unsafe extern "C" fn rma_fini_pi(
 ) {
     // SAFETY: As in `rma_fini()`.
     unsafe {
-        let extra = extra_of(rma).read();
-        let qp = (*(*rma).ep.cast_const().cast::<Hot>()).qp_always();
-        bindings::rdma_rw_ctx_destroy_signature(
-            ctx_of(rma),
-            qp,
-            extra.port,
-            sg,
-            nents,
-            meta,
-            nr_meta,
-            dir,
-        );
-        (*rma).ep = ptr::null_mut();
-        drop(extra);
+        fini(rma, |ctx, qp, port| {
+            bindings::rdma_rw_ctx_destroy_signature(ctx, qp, port, sg, nents, meta, nr_meta, dir);
+        });
     }
 }
 

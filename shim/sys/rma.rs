@@ -139,16 +139,28 @@ impl Rma {
         unsafe { (*self.as_raw()).ep = ep }
     }
 
+    /// Takes it into use on `ep`, when `init` succeeds, which is called with both of them.
+    fn begin(
+        &self,
+        ep: &Ep,
+        init: impl FnOnce(*mut bindings::kfi_rma, *mut bindings::kfi_ep) -> c_int,
+    ) -> Result {
+        // INVARIANT: Not in use.
+        self.set_ep(ptr::null_mut());
+        to_result(init(self.as_raw(), ep.as_raw()))?;
+        // INVARIANT: The consumer ends the transfer before it closes the endpoint.
+        self.set_ep(ep.as_raw());
+        Ok(())
+    }
+
     /// Prepares a transfer. The arguments are in range.
     pub(crate) fn init(&self, ep: &Ep, transfer: &Transfer) -> Result {
         let init = ep.ops().rma_init.ok_or(EINVAL)?;
-        // INVARIANT: Not in use.
-        self.set_ep(ptr::null_mut());
         // SAFETY: The endpoint is live while it is borrowed, the memory by the promise to `Transfer::new`.
-        to_result(unsafe {
+        self.begin(ep, |rma, ep| unsafe {
             init(
-                self.as_raw(),
-                ep.as_raw(),
+                rma,
+                ep,
                 transfer.sg,
                 transfer.nents,
                 transfer.offset,
@@ -156,10 +168,7 @@ impl Rma {
                 transfer.rkey,
                 transfer.dir,
             )
-        })?;
-        // INVARIANT: The consumer ends the transfer before it closes the endpoint.
-        self.set_ep(ep.as_raw());
-        Ok(())
+        })
     }
 
     /// Ends a transfer.
@@ -185,14 +194,12 @@ impl Rma {
     /// Prepares a transfer with protection information. The arguments are in range.
     pub(crate) fn init_pi(&self, ep: &Ep, transfer: &Transfer, meta: &Metadata) -> Result {
         let init = ep.ops().rma_init_pi.ok_or_else(errno::eopnotsupp)?;
-        // INVARIANT: Not in use.
-        self.set_ep(ptr::null_mut());
         // SAFETY: The endpoint is live while it is borrowed, the memory by the promises to `Transfer::new` and
         // `Metadata::new`.
-        to_result(unsafe {
+        self.begin(ep, |rma, ep| unsafe {
             init(
-                self.as_raw(),
-                ep.as_raw(),
+                rma,
+                ep,
                 transfer.sg,
                 transfer.nents,
                 meta.sg,
@@ -202,10 +209,7 @@ impl Rma {
                 transfer.rkey,
                 transfer.dir,
             )
-        })?;
-        // INVARIANT: The consumer ends the transfer before it closes the endpoint.
-        self.set_ep(ep.as_raw());
-        Ok(())
+        })
     }
 
     /// Ends a transfer with protection information.
