@@ -26,6 +26,21 @@ else
 		[tcp]="nvme.tcp_vs_$KFI_DEVICE")
 fi
 
+# clock: microseconds that have passed, those that the processor was idle, operations of the target's disk
+clock() { awk 'FILENAME ~ /uptime/ { t = $1; i = $2; next } { printf "%d %d %d\n", t * 1e6, i * 1e6, $1 + $5 }' /proc/uptime /sys/block/nullb0/stat; }
+# sample WHO NAME RW BLOCKSIZE DEPTH: IOPS, and processor time for each operation, in the midst of the run
+sample()
+{
+	local who=$1 name=$2 served start rc=0
+	shift 2
+
+	served=$(io_served)
+	fio_iops "$disk" "$@" $SECONDS_EACH > /tmp/sample &
+	wait_until io_more_served $((served + 100)) && start=$(clock) && sleep 0.6 || rc=1
+	echo "$start $(clock)" | awk '{ n = $6 - $3; if (n) printf "%.2f\n", ($4 - $1 - $5 + $2) / n }' >> "/tmp/$name.$who.cpu"
+	wait $! && cat /tmp/sample >> "/tmp/$name.$who" && return $rc
+}
+
 # measure NAME ULP HOST TARGET POLICY: one sample of each workload
 measure()
 {
@@ -34,7 +49,7 @@ measure()
 	echo "${5#-}" > /sys/module/kfi/parameters/policy || return
 	nvme_load "$ulp" "$3" "$4" && disk=$(NVME_TRTYPE=${ulp#nvme-} nvme_connect -i 1) || return
 	while read -r name rw bs depth; do
-		fio_iops "$disk" "$rw" "$bs" "$depth" $SECONDS_EACH >> "/tmp/$name.$who" || return
+		sample "$who" "$name" "$rw" "$bs" "$depth" || return
 	done <<< "$WORKLOADS"
 	nvme_unload
 }
@@ -53,6 +68,7 @@ for variant in "${variants[@]:1}"; do
 	while read -r name _; do
 		ktap_diag "$name: $who $(xargs < "/tmp/$name.$who"), stock $(xargs < "/tmp/$name.stock")"
 		bench_line "${title[$who]}" "$name" IOPS "$who" stock
+		bench_line "cpu.${title[$who]}" "$name" us/IO "$who.cpu" stock.cpu
 	done <<< "$WORKLOADS"
 done
 ktap_finished

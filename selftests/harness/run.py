@@ -256,6 +256,7 @@ def guest_env(args, kernel):
         "KFI_KERNEL": kernel,
         "KFI_SCALE": CONFIG[kernel]["scale"],
         "KFI_LONG": os.environ.get("KFI_LONG", ""),
+        "KFI_PAIRS": os.environ.get("KFI_PAIRS", ""),
         "KFI_SELFTESTS": SELFTESTS,
         "KFI_OUT": out,
         "KFI_OUT_ID": args.out_id,
