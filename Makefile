@@ -32,7 +32,7 @@ check-series:
 	@scripts/setup base stock uml debug
 	@scripts/check-series $(SERIES)
 
-# The long runs: 200 unplugs under load, 1,000 connect and close cycles.
+# The long runs: 200 unplugs under load, 1,000 connect and close cycles. TESTS=nvme_soak: two hours of NVMe over a fabric that breaks.
 soak:
 	@scripts/setup base debug
 	@KFI_LONG=1 selftests/run --kernel uml-debug $(or $(TESTS),unplug connect_close failslab)

@@ -144,6 +144,14 @@ veth_down()
 	ip link del v0
 }
 
+link_down() { ip link set v0 down; }
+# link_up: the routes have gone with the link
+link_up()
+{
+	ip link set v0 up && ip route replace $IP1/32 dev v0 src $IP0 table 101 &&
+		ip route replace $IP0/32 dev v1 src $IP1 table 102
+}
+
 port_active() { grep -q ACTIVE "/sys/class/infiniband/$1/ports/1/state"; }
 
 port_up() # NUMBER

@@ -76,12 +76,6 @@ ended() # leaves the result in /tmp/perf.result
 }
 seen() { perf_value ops $server; }
 moves() { [ "$(seen)" -gt "$1" ]; }
-link_down() { ip link set v0 down; }
-link_up()
-{
-	ip link set v0 up && ip route replace $IP1/32 dev v0 src $IP0 table 101 &&
-		ip route replace $IP0/32 dev v1 src $IP1 table 102
-}
 # The link is away for some seconds under load. Then everything goes on.
 link_flaps()
 {
