@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The ported NVMe drivers against the stock ones: initiator, target, both; both over TCP against stock over the device; and,
 # without a device, both against nvme-tcp. All of them in turn on one disk that keeps nothing, medians over the turns.
+# Arguments: one of host, target, both, tcp to measure only that one, and names of workloads.
 # kfi-test: kernels=none limit=900 devices=all
 . "$(dirname "$0")/lib.sh"
 
@@ -24,6 +25,13 @@ else
 		"both nvme-rdma kfi kfi -" "tcp nvme-rdma kfi kfi $IP0/32=tcp")
 	declare -A title=([host]="nvme.$KFI_DEVICE" [target]="nvme.${KFI_DEVICE}_target" [both]="nvme.${KFI_DEVICE}_both"
 		[tcp]="nvme.tcp_vs_$KFI_DEVICE")
+fi
+
+if [ $# -gt 0 ]; then
+	mapfile -t variants < <(printf '%s\n' "${variants[@]}" | grep -E "^(stock|$1) ")
+	[ ${#variants[@]} -eq 2 ] || ktap_skip_all "there is no '$1' on $KFI_DEVICE"
+	shift
+	[ $# -eq 0 ] || WORKLOADS=$(grep -E "^($(IFS='|'; echo "$*")) " <<< "$WORKLOADS")
 fi
 
 # clock: microseconds that have passed, those that the processor was idle, operations of the target's disk
