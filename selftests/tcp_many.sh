@@ -10,7 +10,7 @@ many=$((KFI_SCALE > 1 ? 200 : 500)) idle=$((KFI_SCALE > 1 ? 100 : 1000))
 [ -z "$KFI_LONG" ] || many=$((KFI_SCALE > 1 ? 1000 : 5000))
 server=$PERF/server-kfi/result
 
-load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp && perf_serve sock; }
 setup() { veth_up && ip link set lo up && load; }
 unload() { unloaded kfi_idle; perf_end && unloaded kfi_perf && unloaded kfi; }
 
@@ -54,11 +54,21 @@ cost_of() # FILE CONNECTIONS LOOP SIZE
 COSTS="pingpong 64
 read 4096
 write 4096"
+# The same over raw sockets, whose loop with many connections is ping-pong.
+raw_cost() # FILE CONNECTIONS
+{
+	perf_run sock conns="$2" loop=pingpong size=64 depth=1 iterations=$((many * 40 / $2)) || return
+	[ "$(perf_value ops)" = $((many * 40 / $2 * $2)) ] || { cat /tmp/perf.result >&2; return 1; }
+	echo $(($(perf_value wall_ns) / $(perf_value ops))) >> "/tmp/sock_pingpong_64.$1"
+}
 costs()
 {
 	local loop size
 
 	rm -f /tmp/*.one /tmp/*.many
+	for _ in 1 2 3; do
+		raw_cost one 1 && raw_cost many "$many" || return
+	done
 	while read -r loop size; do
 		for _ in 1 2 3; do
 			cost_of one 1 "$loop" "$size" && cost_of many "$many" "$loop" "$size" || return
@@ -69,6 +79,7 @@ cost_lines()
 {
 	local loop size
 
+	bench_line "perf.tcp_many_$many" sock_pingpong_64 ns many one
 	while read -r loop size; do
 		bench_line "perf.tcp_many_$many" "${loop}_$size" ns many one
 	done <<< "$COSTS"

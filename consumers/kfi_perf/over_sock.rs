@@ -9,6 +9,10 @@
 //! - Rate and write: a stream of messages; for each `depth` of them the server sends an acknowledgement, and the client
 //!   is ahead by twice as many at most.
 //! - Read: requests of [`REQUEST`] bytes, `depth` of them ahead, and answers.
+//!
+//! With many connections, which only ping-pong at depth 1 has, there is still one thread on each side. The client's sends on
+//! each of them before it receives on each, and the server's answers them in that order, so that hardly any message needs a
+//! wake-up: what TCP alone costs when the connections do not fit into the processor's cache.
 
 #![deny(unsafe_code)]
 
@@ -48,6 +52,14 @@ use kernel::{
 const REQUEST: usize = 40;
 /// Bytes of an acknowledgement: as above.
 const ACK: usize = 16;
+/// The byte of the hello, unused otherwise, that says who serves the connection.
+const TURN: usize = 7;
+/// A thread of its own.
+const ALONE: u8 = 0;
+/// A later one's.
+const FOLLOWS: u8 = 1;
+/// Its own, together with all those that follow.
+const LAST: u8 = 2;
 
 impl Stop for Socket {
     fn stop(&self) {
@@ -74,8 +86,10 @@ fn count(params: &Params, stats: &Stats) {
     stats.bytes.add(params.size.into());
 }
 
-/// What a client does on its connection.
+/// What a client does on its connections.
 struct Client<'a> {
+    socks: &'a [Arc<Socket>],
+    /// The first of them.
     sock: &'a Socket,
     params: &'a Params,
     stats: &'a Stats,
@@ -87,11 +101,20 @@ impl Client<'_> {
         let params = self.params;
         let mut buffers = buffers(params.depth, params.size as usize)?;
 
-        self.sock.send(&params.to_hello())?;
-        // The server is there, and has its memory.
-        self.sock.recv(&mut [0; ACK])?;
+        let mut hello = params.to_hello();
+        for (at, sock) in self.socks.iter().enumerate() {
+            hello[TURN] = match self.socks.len() - at {
+                1 if at == 0 => ALONE,
+                1 => LAST,
+                _ => FOLLOWS,
+            };
+            sock.send(&hello)?;
+            // The server is there, and has its memory.
+            sock.recv(&mut [0; ACK])?;
+        }
         let begin = Instant::now();
         let result = match params.what {
+            Loop::PingPong if params.conns > 1 => self.pingpong_on_all(&mut buffers),
             Loop::PingPong => self.pingpong(&mut buffers),
             Loop::Rate | Loop::Write => self.stream(&buffers),
             Loop::Read => self.read(&mut buffers),
@@ -126,6 +149,20 @@ impl Client<'_> {
                 if left == 0 {
                     break;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn pingpong_on_all(&self, buffers: &mut [KVec<u8>]) -> Result {
+        let buffer = buffers.first_mut().ok_or(EINVAL)?;
+        for _ in 0..self.params.iterations {
+            for sock in self.socks {
+                sock.send(buffer)?;
+            }
+            for sock in self.socks {
+                sock.recv(buffer)?;
+                count(self.params, self.stats);
             }
         }
         Ok(())
@@ -180,7 +217,8 @@ impl Client<'_> {
 /// Runs a client.
 pub fn run(params: &Params, abort: &Abort) -> Result<Outcome> {
     params.check()?;
-    if params.conns != 1 || params.verify {
+    let many = params.what == Loop::PingPong && params.depth == 1;
+    if (params.conns != 1 && !many) || params.verify {
         return Err(EINVAL);
     }
     let mut outcome = Outcome::new(params)?;
@@ -196,23 +234,33 @@ pub fn run(params: &Params, abort: &Abort) -> Result<Outcome> {
 }
 
 fn cycle(params: &Params, outcome: &Outcome, abort: &Abort) -> Result {
+    let mut socks = KVec::new();
+    for _ in 0..params.conns {
+        let sock = connect(params, abort).inspect_err(|_| {
+            outcome.stats.connect_errors.add(1);
+        })?;
+        outcome.stats.connected.add(1);
+        socks.push(sock, GFP_KERNEL)?;
+    }
+    let client = Client {
+        socks: &socks,
+        sock: socks.first().ok_or(EINVAL)?,
+        params,
+        stats: &outcome.stats,
+        histogram: outcome.histogram.as_deref(),
+    };
+    client.run()
+}
+
+fn connect(params: &Params, abort: &Abort) -> Result<Arc<Socket>> {
     let addr = params.addr.ok_or(EINVAL)?;
     let sock = Arc::new(Socket::new(&addr)?, GFP_KERNEL)?;
     abort.watch(sock.clone())?;
     if let Some(src) = &params.src {
         sock.bind(src)?;
     }
-    sock.connect(&addr).inspect_err(|_| {
-        outcome.stats.connect_errors.add(1);
-    })?;
-    outcome.stats.connected.add(1);
-    let client = Client {
-        sock: &sock,
-        params,
-        stats: &outcome.stats,
-        histogram: outcome.histogram.as_deref(),
-    };
-    client.run()
+    sock.connect(&addr)?;
+    Ok(sock)
 }
 
 /// What the threads of a server have in common.
@@ -224,6 +272,9 @@ struct Shared {
     /// `None` once it is stopped.
     #[pin]
     conns: Mutex<Option<KVec<Arc<Socket>>>>,
+    /// Connections that wait for the one whose thread serves them.
+    #[pin]
+    follow: Mutex<KVec<Arc<Socket>>>,
     #[pin]
     ended: Completion,
 }
@@ -245,6 +296,7 @@ impl Running {
                 stats: Arc::new(Stats::default(), GFP_KERNEL)?,
                 listener,
                 conns <- new_mutex!(Some(KVec::new()), "kfi_perf::Shared"),
+                follow <- new_mutex!(KVec::new(), "kfi_perf::Shared::follow"),
                 ended <- Completion::new(),
             }? Error),
             GFP_KERNEL,
@@ -289,21 +341,30 @@ impl Shared {
         handle.spawn(move || {
             this.stats.connected.add(1);
             // A client ends by closing.
-            let _ = this.serve(&sock);
-            this.stats.disconnected.add(1);
-            sock.shutdown();
-            if let Some(conns) = &mut *this.conns.lock() {
-                if let Some(at) = conns.iter().position(|conn| Arc::ptr_eq(conn, &sock)) {
-                    let _ = conns.remove(at);
-                }
+            if this.serve(&sock).is_err() {
+                this.forget(&sock);
             }
         })
     }
 
-    fn serve(&self, sock: &Socket) -> Result {
+    fn forget(&self, sock: &Arc<Socket>) {
+        self.stats.disconnected.add(1);
+        sock.shutdown();
+        if let Some(conns) = &mut *self.conns.lock() {
+            if let Some(at) = conns.iter().position(|conn| Arc::ptr_eq(conn, sock)) {
+                let _ = conns.remove(at);
+            }
+        }
+    }
+
+    /// Returns an error when the connection is over, and nothing when the thread of another one ends it.
+    fn serve(&self, sock: &Arc<Socket>) -> Result {
         let mut hello = [0; HELLO];
         sock.recv(&mut hello)?;
         let params = self.params.for_client(&hello)?;
+        if hello[TURN] != ALONE {
+            return self.serve_in_turn(sock, hello[TURN], &params);
+        }
         let count = |len: usize| {
             self.stats.ops.add(1);
             self.stats.bytes.add(len as u64);
@@ -340,5 +401,35 @@ impl Shared {
                 count(buffer.len());
             }
         }
+    }
+
+    /// Serves all connections of a client when `sock` is the last of them.
+    fn serve_in_turn(&self, sock: &Arc<Socket>, turn: u8, params: &Params) -> Result {
+        let mut buffer = KVec::from_elem(0u8, params.size as usize, GFP_KERNEL)?;
+        self.follow.lock().push(sock.clone(), GFP_KERNEL)?;
+        // If it fails, so does the first receive.
+        let _ = sock.send(&[0; ACK]);
+        if turn != LAST {
+            return Ok(());
+        }
+        let mut all = core::mem::take(&mut *self.follow.lock());
+        while !all.is_empty() {
+            let mut at = 0;
+            while let Some(sock) = all.get(at) {
+                if sock
+                    .recv(&mut buffer)
+                    .and_then(|()| sock.send(&buffer))
+                    .is_ok()
+                {
+                    self.stats.ops.add(1);
+                    self.stats.bytes.add(buffer.len() as u64);
+                    at += 1;
+                } else {
+                    self.forget(sock);
+                    let _ = all.remove(at);
+                }
+            }
+        }
+        Ok(())
     }
 }
