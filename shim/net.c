@@ -155,6 +155,26 @@ int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kv
 	return ret;
 }
 
+/*
+ * sendmsg() with MSG_SPLICE_PAGES takes references to pages, which it wants to be counted. It would take vmalloc's too; those
+ * may be pages of anything.
+ */
+bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len)
+{
+	size_t offset = offset_in_page(addr);
+
+	return virt_addr_valid(addr) && sendpages_ok(virt_to_page(addr), offset + len, 0);
+}
+
+void rust_helper_kfi_sock_reset(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	lock_sock(sk);
+	sk->sk_prot->disconnect(sk, 0);
+	release_sock(sk);
+}
+
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor)
 {
 	read_descriptor_t desc = { .arg.data = arg, .count = 1 };

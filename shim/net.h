@@ -30,6 +30,8 @@ int rust_helper_kfi_sock_state(struct sock *sk);
 int rust_helper_kfi_sock_error(struct socket *sock);
 bool rust_helper_kfi_sock_peer_ended(struct socket *sock);
 bool rust_helper_kfi_sock_readable(struct socket *sock);
+bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len);
+void rust_helper_kfi_sock_reset(struct socket *sock);
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor);
 void rust_helper_kfi_sock_abort_on_close(struct socket *sock);
 void rust_helper_kfi_sock_release(struct socket *sock);

@@ -195,6 +195,8 @@ pub(crate) struct TxOp {
     pub(crate) progress: Progress,
     /// The peer was asked to acknowledge.
     pub(crate) acked: bool,
+    /// The socket keeps its memory.
+    pub(crate) lent: bool,
     /// Number among the operations that the peer counts, once it is sent.
     pub(crate) ordinal: u32,
     /// The outcome, once it is over.
@@ -220,9 +222,15 @@ impl TxOp {
             len: 0,
             progress: Progress::Queued,
             acked: false,
+            lent: false,
             ordinal: 0,
             status: 0,
         })
+    }
+
+    /// Whether the socket may keep its memory instead of copying it: not before the peer has acknowledged is it over.
+    pub(crate) fn may_lend(&self) -> bool {
+        self.kind == Kind::Write && self.acked
     }
 
     /// Adds its memory from byte `skip` on to `to`. If there is none at that place, the operation is at fault.

@@ -36,8 +36,7 @@ use super::{
             header::{
                 Element,
                 Header,
-                Op,
-                TRAILER, //
+                Op, //
             },
             Fault,
             Features, //
@@ -47,127 +46,25 @@ use super::{
 };
 use crate::sys::{
     errno,
-    few::Few,
+    memory::Piece,
     ring::Taker,
-    socket::{
-        Outgoing,
-        Socket, //
-    }, //
+    socket::Socket, //
+};
+use frames::{
+    Batch,
+    Frame,
+    Frames,
+    Owner, //
 };
 use kernel::{
     prelude::*,
     sync::Arc, //
 };
 
-/// Frames that are put together ahead, and go into one call.
-const FRAMES: usize = 8;
-/// The longest header that this side sends: one element, and every other word.
-const HEAD: usize = 72;
-/// Pieces of memory in one call: header, digest and memory of each frame, or more memory of fewer frames.
-const PIECES: usize = 40;
+mod frames;
 
-/// Whose frame it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    /// The operation of that number.
-    Op(u32),
-    /// The oldest read request of the peer's that has none yet.
-    Response,
-    /// Nobody's.
-    Control,
-}
-
-/// A frame that is sent, or about to be.
-#[derive(Clone, Copy)]
-struct Frame {
-    owner: Owner,
-    head: [u8; HEAD],
-    head_len: usize,
-    payload: u64,
-    trailer: [u8; TRAILER],
-    trailer_len: usize,
-    /// Bytes that the socket has taken.
-    sent: u64,
-}
-
-impl Frame {
-    const EMPTY: Frame = Frame {
-        owner: Owner::Control,
-        head: [0; HEAD],
-        head_len: 0,
-        payload: 0,
-        trailer: [0; TRAILER],
-        trailer_len: 0,
-        sent: 0,
-    };
-
-    fn len(&self) -> u64 {
-        (self.head_len as u64)
-            .saturating_add(self.payload)
-            .saturating_add(self.trailer_len as u64)
-    }
-}
-
-/// Pieces for one call.
-type Batch<'a> = Few<Outgoing<'a>, PIECES>;
-
-/// Frames in the order in which they are sent. They are put together in place, as they are large.
-///
-/// # Invariants
-///
-/// `first <= end`, and `end` does not exceed the length of the list.
-struct Frames {
-    list: KVec<Frame>,
-    first: usize,
-    end: usize,
-}
-
-impl Frames {
-    fn new() -> Self {
-        Self {
-            list: KVec::new(),
-            first: 0,
-            end: 0,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.first == self.end
-    }
-
-    /// The place of the next frame, if there is one; see [`Self::push`].
-    fn next(&mut self) -> Option<&mut Frame> {
-        self.list.get_mut(self.end)
-    }
-
-    /// Adds the frame that [`Self::next`] has given.
-    fn push(&mut self) {
-        // INVARIANT: At most the length.
-        self.end = self.end.saturating_add(1).min(self.list.len());
-    }
-
-    fn waiting(&self) -> &[Frame] {
-        self.list.get(self.first..self.end).unwrap_or(&[])
-    }
-
-    fn oldest(&mut self) -> Option<&mut Frame> {
-        self.list.get_mut(self.first..self.end)?.first_mut()
-    }
-
-    fn pop(&mut self) {
-        // INVARIANT: At most `end`.
-        self.first = self.first.saturating_add(1).min(self.end);
-        if self.is_empty() {
-            self.clear();
-        }
-    }
-
-    fn clear(&mut self) {
-        // INVARIANT: Equal.
-        self.first = 0;
-        self.end = 0;
-    }
-}
+/// Payload from which on memory is lent to the socket: below that copying costs less than another call.
+const LEND_MIN: u64 = 16 << 10;
 
 /// The sending side of an endpoint.
 pub(crate) struct Tx {
@@ -179,6 +76,8 @@ pub(crate) struct Tx {
     /// Number that the next operation gets which the peer counts.
     ordinal: u32,
     frames: Frames,
+    /// Operations whose memory the socket keeps, because the peer has not acknowledged them.
+    lent: u32,
 }
 
 impl Tx {
@@ -190,15 +89,13 @@ impl Tx {
             started: 0,
             ordinal: 0,
             frames: Frames::new(),
+            lent: 0,
         }
     }
 
     /// Makes room for frames, once the connection is established.
     pub(super) fn prepare(&mut self) -> Result {
-        if self.frames.list.is_empty() {
-            self.frames.list.resize(FRAMES, Frame::EMPTY, GFP_KERNEL)?;
-        }
-        Ok(())
+        self.frames.prepare()
     }
 
     /// Whether no frame is half sent.
@@ -441,7 +338,6 @@ impl Tx {
             return Ok(false);
         }
         let mut batch = Batch::new();
-        let mut whole = 0u64;
         for frame in self.frames.waiting() {
             // A frame of which only a part fits goes last.
             if !Self::gather(
@@ -450,8 +346,8 @@ impl Tx {
                 self.base,
                 link,
                 frame,
+                !socket.is_secure(),
                 &mut batch,
-                &mut whole,
             )? {
                 break;
             }
@@ -460,79 +356,102 @@ impl Tx {
                 break;
             }
         }
-        if batch.get().is_empty() {
+        if batch.is_empty() {
             return Ok(false);
         }
-        let taken = match socket.send(batch.get_mut()) {
+        let whole = batch.bytes();
+        let result = match (batch.lent, batch.more) {
+            (true, _) => socket.lend(batch.get_mut()),
+            (_, true) => socket.send_more(batch.get_mut()),
+            _ => socket.send(batch.get_mut()),
+        };
+        let taken = match result {
             Ok(taken) => taken as u64,
             Err(EAGAIN) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
+        if batch.lent {
+            self.note_lent();
+        }
         self.advance(link, taken);
         Ok(taken == whole)
     }
 
     /// Adds what is left of a frame to the batch; returns whether all of it fitted.
+    ///
+    /// `lend` allows the socket to keep the memory instead of copying it. What is lent has a batch of its own.
     fn gather<'a>(
         conn: &Arc<Conn>,
         ops: &mut Taker<TxOp>,
         base: u32,
         link: &Link,
         frame: &'a Frame,
+        lend: bool,
         batch: &mut Batch<'a>,
-        whole: &mut u64,
     ) -> Result<bool, Stop> {
-        let head_len = frame.head_len as u64;
-        let head = frame
-            .head
-            .get(..frame.head_len)
-            .and_then(|head| head.get(usize::try_from(frame.sent).ok()?..));
-        if let Some(head) = head.filter(|head| !head.is_empty()) {
-            if !batch.push(Outgoing::bytes(head)) {
-                return Ok(false);
-            }
-            *whole = whole.saturating_add(head.len() as u64);
+        if !batch.push_bytes(frame.head_left()) {
+            return Ok(false);
         }
-        let mut done = frame.sent.saturating_sub(head_len);
+        let mut done = frame.payload_sent();
         while done < frame.payload {
             let mut pieces = Pieces::new();
             let want = frame.payload.saturating_sub(done);
+            let mut lend = lend && frame.payload >= LEND_MIN;
             match frame.owner {
                 Owner::Op(number) => {
                     if let Some(op) = ops.get(number.wrapping_sub(base)) {
                         op.pieces(conn, done, want, &mut pieces)?;
+                        lend = lend && op.may_lend();
                     }
                 }
-                Owner::Response => link.rx.response_pieces(done, want, &mut pieces),
+                Owner::Response => {
+                    link.rx.response_pieces(done, want, &mut pieces);
+                    lend = false;
+                }
                 Owner::Control => {}
             }
             if pieces.bytes() == 0 {
                 return Err(Fault::Size.into());
             }
-            // The digest has to fit too.
-            if pieces.get().len() >= batch.room() {
+            if lend && pieces.get().iter().all(Piece::may_lend) {
+                if !batch.lent && !batch.is_empty() {
+                    batch.more = true;
+                    return Ok(false);
+                }
+                if !batch.push_pieces(pieces.get()) {
+                    return Ok(false);
+                }
+                batch.lent = true;
+                done = done.saturating_add(pieces.bytes());
+                continue;
+            }
+            if batch.lent {
                 return Ok(false);
             }
-            for piece in pieces.get() {
-                batch.push(Outgoing::piece(*piece));
-                *whole = whole.saturating_add(piece.len() as u64);
+            // The digest has to fit too.
+            if pieces.get().len() >= batch.room() || !batch.push_pieces(pieces.get()) {
+                return Ok(false);
             }
             done = done.saturating_add(pieces.bytes());
         }
-        if frame.trailer_len != 0 {
-            let skip = done.saturating_sub(frame.payload);
-            let trailer = frame
-                .trailer
-                .get(usize::try_from(skip).unwrap_or(usize::MAX)..)
-                .unwrap_or(&[]);
-            if !trailer.is_empty() {
-                if !batch.push(Outgoing::bytes(trailer)) {
-                    return Ok(false);
+        Ok(!batch.lent && batch.push_bytes(frame.trailer_left()))
+    }
+
+    /// Notes that the socket keeps memory of the operation whose frame is the oldest.
+    fn note_lent(&mut self) {
+        if let Some(Owner::Op(number)) = self.frames.waiting().first().map(|frame| frame.owner) {
+            if let Some(op) = self.ops.get(number.wrapping_sub(self.base)) {
+                if !op.lent {
+                    op.lent = true;
+                    self.lent = self.lent.saturating_add(1);
                 }
-                *whole = whole.saturating_add(trailer.len() as u64);
             }
         }
-        Ok(true)
+    }
+
+    /// Whether the socket may still have memory of operations that nobody has acknowledged.
+    pub(super) fn has_lent(&self) -> bool {
+        self.lent != 0
     }
 
     /// Notes that the socket has taken so many bytes.
@@ -582,6 +501,9 @@ impl Tx {
         let at = self.waiting(Progress::AwaitsAck).ok_or(Fault::Ack)?;
         if let Some(op) = self.ops.get(at) {
             op.progress = Progress::Done;
+            if core::mem::take(&mut op.lent) {
+                self.lent = self.lent.saturating_sub(1);
+            }
         }
         Ok(())
     }
@@ -650,9 +572,10 @@ impl Tx {
         }
     }
 
-    /// Completes everything; what is not over with -ECANCELED.
+    /// Completes everything; what is not over with -ECANCELED. If something is lent, the socket has been emptied.
     pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
         self.frames.clear();
+        self.lent = 0;
         while let Some(op) = self.ops.get(0) {
             if op.progress != Progress::Done && op.status == 0 {
                 op.status = errno::ecanceled().to_errno();

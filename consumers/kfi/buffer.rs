@@ -4,8 +4,10 @@
 
 use super::device::Domain;
 use crate::bindings;
+use core::ptr::NonNull;
 use kernel::{
     dma::DataDirection,
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -141,13 +143,68 @@ unsafe impl<A: Memory, B: Memory> Memory for Either<A, B> {
     }
 }
 
+/// Zeroed memory in one piece: of kmalloc(), or pages when it is as long as one. Pages are what storage moves, and what a
+/// provider may send without copying.
+///
+/// # Invariants
+///
+/// `start` is memory of `len` bytes that this value owns, of alloc_pages_exact() or, if there is one, of `small`.
+struct Bytes {
+    start: NonNull<u8>,
+    len: usize,
+    small: Option<KVec<u8>>,
+}
+
+// SAFETY: It owns plain memory.
+unsafe impl Send for Bytes {}
+// SAFETY: A shared reference gives read access only.
+unsafe impl Sync for Bytes {}
+
+impl Bytes {
+    fn new(len: usize) -> Result<Self> {
+        if len < PAGE_SIZE {
+            let mut small = KVec::from_elem(0u8, len, GFP_KERNEL)?;
+            // INVARIANT: The vector is not touched again, so its memory stays where it is.
+            return Ok(Self {
+                start: NonNull::new(small.as_mut_ptr()).ok_or(ENOMEM)?,
+                len,
+                small: Some(small),
+            });
+        }
+        // SAFETY: It has no requirements.
+        let start = unsafe {
+            bindings::alloc_pages_exact_noprof(len, bindings::GFP_KERNEL | bindings::__GFP_ZERO)
+        };
+        // INVARIANT: Just made.
+        Ok(Self {
+            start: NonNull::new(start.cast()).ok_or(ENOMEM)?,
+            len,
+            small: None,
+        })
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [u8] {
+        // SAFETY: By the type invariant; the memory is initialised and borrowed like the value.
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if self.small.is_none() {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::free_pages_exact(self.start.as_ptr().cast(), self.len) };
+        }
+    }
+}
+
 /// Contiguous memory, mapped for its domain's device in both directions.
 ///
 /// # Invariants
 ///
 /// `addr` is the DMA address of all of `mem` in `domain`.
 pub struct Buffer {
-    mem: KVec<u8>,
+    mem: Bytes,
     addr: u64,
     lkey: u32,
     domain: Domain,
@@ -160,12 +217,12 @@ impl Buffer {
             return Err(EINVAL);
         }
         u32::try_from(len)?;
-        let mut mem = KVec::from_elem(0u8, len, GFP_KERNEL)?;
-        // SAFETY: The memory is `len` bytes of kmalloc(), which stays while it is mapped: `drop()` unmaps it.
+        let mem = Bytes::new(len)?;
+        // SAFETY: The memory is `len` bytes, which stay while they are mapped: `drop()` unmaps them.
         let addr = unsafe {
             bindings::__kfi_dma_map_single(
                 domain.as_ptr(),
-                mem.as_mut_ptr().cast(),
+                mem.start.as_ptr().cast(),
                 len,
                 DataDirection::Bidirectional.into(),
             )
@@ -185,12 +242,12 @@ impl Buffer {
 
     /// Number of bytes.
     pub fn len(&self) -> usize {
-        self.mem.len()
+        self.mem.len
     }
 
     /// Always false.
     pub fn is_empty(&self) -> bool {
-        self.mem.is_empty()
+        self.mem.len == 0
     }
 
     /// Shows the bytes to `f`.
@@ -206,7 +263,7 @@ impl Buffer {
             bindings::__kfi_dma_sync_single_for_cpu(
                 self.domain.as_ptr(),
                 self.addr,
-                self.mem.len(),
+                self.mem.len,
                 dir,
             )
         };
@@ -216,7 +273,7 @@ impl Buffer {
             bindings::__kfi_dma_sync_single_for_device(
                 self.domain.as_ptr(),
                 self.addr,
-                self.mem.len(),
+                self.mem.len,
                 dir,
             )
         };
@@ -232,7 +289,7 @@ impl Drop for Buffer {
             bindings::__kfi_dma_unmap_single(
                 self.domain.as_ptr(),
                 self.addr,
-                self.mem.len(),
+                self.mem.len,
                 DataDirection::Bidirectional.into(),
             )
         };
@@ -250,7 +307,7 @@ unsafe impl Memory for Buffer {
 
     #[inline]
     fn sgl(&self, len: usize) -> Result<Self::Sgl> {
-        if len > self.mem.len() {
+        if len > self.mem.len {
             return Err(EMSGSIZE);
         }
         Ok([bindings::kfi_sge {

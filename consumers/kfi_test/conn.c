@@ -339,10 +339,20 @@ int kfi_wait_status(struct kfi_side *side, struct kfi_wait *wait, int status)
 	return kfi_expect(wait->comp.status, status) && kfi_expect(wait->comp.ctx == &wait->ctx, true) ? 0 : -EBADMSG;
 }
 
+/* From one page on it is pages, as what storage moves, not memory of kmalloc(). */
+static void buf_free(struct kfi_buf *buf)
+{
+	if (buf->len < PAGE_SIZE)
+		kfree(buf->va);
+	else
+		free_pages_exact(buf->va, buf->len);
+	buf->va = NULL;
+}
+
 int kfi_buf_init(struct kfi_buf *buf, struct kfi_domain *domain, u32 len, u8 fill)
 {
 	memset(buf, 0, sizeof(*buf));
-	buf->va = kmalloc(len, GFP_KERNEL);
+	buf->va = len < PAGE_SIZE ? kmalloc(len, GFP_KERNEL) : alloc_pages_exact(len, GFP_KERNEL);
 	if (!buf->va)
 		return -ENOMEM;
 	memset(buf->va, fill, len);
@@ -351,8 +361,7 @@ int kfi_buf_init(struct kfi_buf *buf, struct kfi_domain *domain, u32 len, u8 fil
 	buf->dma = kfi_dma_map_single(domain, buf->va, len, DMA_BIDIRECTIONAL);
 	if (kfi_dma_mapping_error(domain, buf->dma)) {
 		kfi_domain_put(domain);
-		kfree(buf->va);
-		buf->va = NULL;
+		buf_free(buf);
 		return -ENOMEM;
 	}
 	return 0;
@@ -369,8 +378,7 @@ void kfi_buf_fini(struct kfi_buf *buf)
 	}
 	kfi_dma_unmap_single(buf->domain, buf->dma, buf->len, DMA_BIDIRECTIONAL);
 	kfi_domain_put(buf->domain);
-	kfree(buf->va);
-	buf->va = NULL;
+	buf_free(buf);
 }
 
 int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access)

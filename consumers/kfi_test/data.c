@@ -164,6 +164,59 @@ static int write_read_in(struct fixture *f)
 
 static int write_read(void) { return with(KFI_POLL_SOFTIRQ, NULL, write_read_in); }
 
+#define LARGE		(256 * 1024)
+#define NR_LARGE	8
+
+/* Several writes of many pages: all of them arrive, or the endpoint is closed while they are under way. */
+static int large_on(struct kfi_pair *pair, struct kfi_buf *source, struct kfi_buf *target, bool close)
+{
+	struct kfi_side *a = &pair->a;
+	struct kfi_wait wait[NR_LARGE];
+	int ret, i, nr = 0;
+
+	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
+	while (!ret && nr < NR_LARGE) {
+		ret = kfi_side_rma(a, &wait[nr], KFI_OP_WRITE, source, LARGE - nr * 1000, kfi_buf_addr(target) + nr * 1000,
+				   target->mr->rkey);
+		nr += !ret;
+	}
+	if (close)
+		kfi_side_close(a);
+	for (i = 0; i < nr && !close; i++)
+		ret = ret ?: kfi_wait_status(a, &wait[i], 0);
+	/* In any case before they go. */
+	kfi_side_close(a);
+	for (i = 0; i < nr; i++) {
+		if (!kfi_expect(atomic_read(&wait[i].count), 1))
+			ret = -EBADMSG;
+	}
+	return ret ?: close || kfi_buf_is(target, 0, LARGE, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int large(bool close)
+{
+	struct kfi_buf source = { }, target = { };
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	ret = kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&source, pair->a.domain, LARGE, 0x5a);
+	ret = ret ?: kfi_buf_init(&target, pair->p.domain, LARGE, 0);
+	ret = ret ?: large_on(pair, &source, &target, close);
+	kfi_side_close(&pair->a);
+	/* What the peer has not got by now it does not get. */
+	kfi_buf_fini(&source);
+	kfi_side_close(&pair->p);
+	kfi_buf_fini(&target);
+	kfi_pair_free(pair);
+	return ret;
+}
+
+static int large_writes(void) { return large(false); }
+static int large_closed(void) { return large(true); }
+
 static int write_immediate_in(struct fixture *f)
 {
 	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
@@ -375,6 +428,8 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "message: immediate data", immediate, KFI_CAP_IMM },
 	{ "message: invalidates a key", send_inv, KFI_CAP_SEND_INV | KFI_CAP_MR },
 	{ "rma: write, then read", write_read, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "rma: large writes", large_writes, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "rma: closed during large writes", large_closed, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: write with immediate data", write_immediate, KFI_CAP_WRITE_IMM | KFI_CAP_MR },
 	{ "nop: completes", marker },
 	{ "post: chain with one completion", chain },

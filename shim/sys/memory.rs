@@ -68,6 +68,12 @@ impl Piece {
         })
     }
 
+    /// Whether a socket may keep the pages: they are counted, and neither slab's nor mapped elsewhere.
+    pub(crate) fn may_lend(&self) -> bool {
+        // SAFETY: By the type invariant it is memory of the kernel's.
+        unsafe { bindings::kfi_sock_may_lend(self.0.iov_base, self.len()) }
+    }
+
     /// Continues a CRC32C over the bytes.
     pub(crate) fn crc32c(&self, seed: u32) -> u32 {
         // SAFETY: By the type invariant it may be read.

@@ -344,12 +344,28 @@ impl<W: Watcher> Socket<W> {
 
     /// Gives bytes to TCP, as many as there is room for; `EAGAIN` for none. They may be reused when this returns.
     pub(crate) fn send(&self, pieces: &mut [Outgoing<'_>]) -> Result<usize> {
+        self.give(pieces, 0)
+    }
+
+    /// The same, when more follows at once.
+    pub(crate) fn send_more(&self, pieces: &mut [Outgoing<'_>]) -> Result<usize> {
+        self.give(pieces, bindings::MSG_MORE)
+    }
+
+    /// The same for memory that TCP keeps a reference to, instead of copying it: what changes before the peer has it, changes on
+    /// the way. Each piece is one that [`Piece::may_lend`] holds for. Not with TLS.
+    pub(crate) fn lend(&self, pieces: &mut [Outgoing<'_>]) -> Result<usize> {
+        self.give(pieces, bindings::MSG_SPLICE_PAGES)
+    }
+
+    fn give(&self, pieces: &mut [Outgoing<'_>], flags: u32) -> Result<usize> {
         let size = pieces.iter().map(Outgoing::len).sum();
         let mut msg = bindings::msghdr {
-            msg_flags: bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL,
+            msg_flags: bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL | flags,
             ..Default::default()
         };
-        // SAFETY: The pieces are valid while they are borrowed, which is longer than the call. CAST: transparent.
+        // SAFETY: The pieces are valid while they are borrowed, which is longer than the call; of what it lends TCP holds the
+        // pages. CAST: transparent.
         let ret = unsafe {
             bindings::kfi_sock_send(
                 self.as_raw(),
@@ -360,6 +376,12 @@ impl<W: Watcher> Socket<W> {
             )
         };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret))
+    }
+
+    /// Ends the connection at once, and forgets what has not been sent, or not been acknowledged by the peer's TCP.
+    pub(crate) fn reset(&self) {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_reset(self.as_raw()) };
     }
 
     /// Gives what has come to `sink`, as long as that takes all of it.
