@@ -375,6 +375,11 @@ impl Conn {
         self.endpoint.as_ref()
     }
 
+    /// Receives that were posted to the endpoint so far, modulo 2^32. `None` when it shares them with others.
+    pub(crate) fn receives_posted(&self) -> Option<u32> {
+        Some(self.endpoint()?.rx.as_ref()?.published())
+    }
+
     /// Sees to it that the work item looks at everything once more. Any context.
     #[inline]
     pub(crate) fn wake(this: ArcBorrow<'_, Self>) {

@@ -21,7 +21,6 @@ use super::{
         RxOp,
         TxOp, //
     },
-    params,
     rx::Rx,
     tx::Tx,
     wire::{
@@ -37,8 +36,6 @@ use super::{
             },
             hello::{
                 self,
-                Extension,
-                Hello,
                 Reason, //
             },
             Fault,
@@ -66,19 +63,29 @@ use crate::sys::{
     ring::Taker,
     socket::{
         Outgoing,
-        Received,
-        Sink,
         Socket, //
     },
     tls, //
 };
+pub(crate) use greeting::Offer;
+use greeting::{
+    extension,
+    message,
+    read_hello,
+    Nowhere, //
+};
 use kernel::{
     prelude::*,
     sync::{
-        atomic::Relaxed,
+        atomic::{
+            Full,
+            Relaxed, //
+        },
         Arc, //
     }, //
 };
+
+mod greeting;
 
 /// Reads that a peer may have outstanding at us when it does not say how many it wants.
 const PLAIN_IRD: u8 = 16;
@@ -97,41 +104,6 @@ impl AsRef<[u64]> for Lengths {
 impl AsMut<[u64]> for Lengths {
     fn as_mut(&mut self) -> &mut [u64] {
         &mut self.0
-    }
-}
-
-/// What the active side sends first.
-pub(crate) struct Offer {
-    active: Active,
-    hello: KVec<u8>,
-}
-
-/// The request: connection message and private data, in one piece.
-fn message(hello: &Hello, private: &[u8]) -> Result<KVec<u8>> {
-    let mut bytes = KVec::with_capacity(hello::MAX, GFP_KERNEL)?;
-    let head = hello.encode().map_err(|_| EINVAL)?;
-    bytes.extend_from_slice(&head, GFP_KERNEL)?;
-    bytes.extend_from_slice(private, GFP_KERNEL)?;
-    Ok(bytes)
-}
-
-impl Offer {
-    /// What `param` asks of the service with that number; 0 for a port of its own.
-    pub(crate) fn new(service: u32, param: &ConnParam<'_>) -> Result<Self> {
-        let active = Active {
-            order: Order::NATIVE,
-            offer: Some(Extension {
-                service,
-                features: params::features(),
-                credits: 0,
-                ird: param.ird,
-                ord: param.ord,
-                reason: Reason::default(),
-            }),
-        };
-        let len = u16::try_from(param.private.len())?;
-        let hello = message(&active.request(len), param.private)?;
-        Ok(Self { active, hello })
     }
 }
 
@@ -159,6 +131,19 @@ enum Stage {
 pub(super) struct Link {
     pub(super) session: Session<Lengths>,
     pub(super) rx: Rx,
+    /// Receives that the session knows of, modulo 2^32.
+    posted: u32,
+}
+
+impl Link {
+    /// Tells the session of receives that were posted since; returns whether there were any.
+    fn note_receives(&mut self, conn: &Conn) -> bool {
+        let posted = conn.receives_posted().unwrap_or(self.posted);
+        let new = posted.wrapping_sub(self.posted);
+        self.posted = posted;
+        self.session.receives_posted(new);
+        new != 0
+    }
 }
 
 /// The socket of a connection and what travels on it.
@@ -179,63 +164,6 @@ pub(crate) struct Receives {
     pub(super) taken: bool,
     /// Its memory is not what the consumer has said.
     pub(super) at_fault: bool,
-}
-
-/// Takes exactly a connection message.
-struct HelloSink<'a> {
-    collector: &'a mut hello::Collector,
-    result: Result<Option<Hello>, Fault>,
-}
-
-impl Sink for HelloSink<'_> {
-    fn take(&mut self, data: &Received<'_>) -> usize {
-        let mut buf = [0; hello::MAX];
-        let mut taken = 0;
-        // Twice at most: the head, then the private data.
-        while matches!(self.result, Ok(None)) && taken < data.len() {
-            let want = self
-                .collector
-                .missing()
-                .min(data.len().saturating_sub(taken));
-            let Some(bytes) = buf.get_mut(..want) else {
-                break;
-            };
-            if want == 0 || !data.copy(taken, bytes) {
-                break;
-            }
-            let mut rest: &[u8] = bytes;
-            self.result = self.collector.push(&mut rest);
-            taken = taken.saturating_add(want);
-        }
-        taken
-    }
-}
-
-/// The peer's connection message, if all of it is here. After the end of the stream, or an error, it will not be.
-fn read_hello(socket: &Socket<Conn>, collector: &mut hello::Collector) -> Result<Option<Hello>> {
-    let ended = socket.peer_ended();
-    let mut sink = HelloSink {
-        collector,
-        result: Ok(None),
-    };
-    socket.read(&mut sink)?;
-    let hello = sink.result.map_err(|_| errno::eproto())?;
-    if hello.is_none() {
-        socket.error()?;
-        if ended {
-            return Err(errno::econnreset());
-        }
-    }
-    Ok(hello)
-}
-
-/// Takes everything and forgets it.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn take(&mut self, data: &Received<'_>) -> usize {
-        data.len()
-    }
 }
 
 impl Engine {
@@ -395,7 +323,8 @@ impl Engine {
                 conn.note_end(errno::econnrefused().to_errno(), Some(private));
             }
             Answer::Accepted(agreement) => {
-                let (ird, ord) = self.establish(conn, &agreement)?;
+                let credits = active.offer.as_ref().map_or(0, |offer| offer.credits);
+                let (ird, ord) = self.establish(conn, &agreement, credits)?;
                 conn.note_established(ird, ord, private);
             }
         }
@@ -475,14 +404,7 @@ impl Engine {
         };
         let socket = self.socket.as_ref().ok_or_else(errno::econnreset)?;
         socket.error().map_err(|_| errno::econnreset())?;
-        let own = Extension {
-            service: 0,
-            features: params::features(),
-            credits: 0,
-            ird: param.ird,
-            ord: param.ord,
-            reason: Reason::default(),
-        };
+        let own = extension(conn, 0, param);
         let (hello, agreement) = passive.accept(&own, u16::try_from(param.private.len())?);
         let bytes = message(&hello, param.private)?;
         let sent = socket
@@ -491,14 +413,14 @@ impl Engine {
         if sent != bytes.len() {
             return Err(errno::econnreset());
         }
-        let reads = self.establish(conn, &agreement)?;
+        let reads = self.establish(conn, &agreement, own.credits)?;
         // What the peer may ask for is memory of ours, which it has to get.
         conn.activate();
         Ok(reads)
     }
 
-    /// From here on frames travel.
-    fn establish(&mut self, conn: &Conn, agreement: &Agreement) -> Result<(u8, u8)> {
+    /// From here on frames travel. `credits` is the number that our connection message has announced.
+    fn establish(&mut self, conn: &Conn, agreement: &Agreement, credits: u16) -> Result<(u8, u8)> {
         let ird = agreement.ird.unwrap_or(PLAIN_IRD);
         let ord = agreement.ord.unwrap_or(PLAIN_ORD);
         let mut lengths = KVec::new();
@@ -516,8 +438,9 @@ impl Engine {
             crc: crc32c,
         };
         let link = Link {
-            session: Session::new(agreement, format, limits, 0, Lengths(lengths)),
+            session: Session::new(agreement, format, limits, credits, Lengths(lengths)),
             rx: Rx::new(ird.max(1).into())?,
+            posted: credits.into(),
         };
         if let Some(tx) = &mut self.tx {
             tx.prepare()?;
@@ -566,7 +489,15 @@ impl Engine {
                 Ok(()) => Stop::Ended(errno::econnreset().to_errno()),
             });
         }
+        link.note_receives(conn);
         tx.transmit(conn, socket, link)?;
+        if link.session.peer_waits_for_receive() {
+            // Posting one wakes the work item, so that the peer hears of it.
+            conn.starving.xchg(true, Full);
+            if link.note_receives(conn) {
+                return Ok(true);
+            }
+        }
         // Sending may have made room for more.
         Ok(!whole && !link.rx.is_blocked() && !link.session.stalled())
     }

@@ -123,7 +123,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Puts frames together: acknowledgements first, then responses, then operations.
+    /// Puts frames together: acknowledgements first, then responses, then operations, and what receives there are when no
+    /// other frame tells it.
     fn fill(&mut self, conn: &Arc<Conn>, link: &mut Link) -> Result<(), Stop> {
         let mut header = Header::new(Op::Ack, 0);
         while self.frames.next().is_some() {
@@ -135,6 +136,9 @@ impl Tx {
                 Owner::Response
             } else if let Some(number) = self.next_op(conn, link, &mut header)? {
                 Owner::Op(number)
+            } else if link.session.credits_due() {
+                header.reset(Op::Credit, 0);
+                Owner::Control
             } else {
                 break;
             };
@@ -151,6 +155,7 @@ impl Tx {
         link.session.acks_owed() == 0
             && link.rx.next_response().is_none()
             && self.ops.get(self.started).is_none()
+            && !link.session.credits_due()
     }
 
     /// Puts the next frame together.
@@ -161,7 +166,9 @@ impl Tx {
         header: &mut Header,
         owner: Owner,
     ) -> Result<(), Stop> {
-        header.credit = link.session.tell_credits();
+        if link.session.credits_due() {
+            header.credit = link.session.tell_credits();
+        }
         let seq = link.session.sending(header)?;
         let format = link.session.format();
         let trailer_len = format.trailer(header.payload);

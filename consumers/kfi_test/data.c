@@ -118,6 +118,33 @@ static int empty_in(struct fixture *f)
 
 static int empty(void) { return with(KFI_POLL_SOFTIRQ, NULL, empty_in); }
 
+/* A message that finds no receive holds up nothing that travels in its direction for the peer's sake. */
+static int no_receive_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_wait read;
+	int ret;
+
+	/* iWARP ends the connection instead. */
+	if (kfi_test_iwarp())
+		return KFI_SKIP;
+	ret = kfi_buf_expose(&f->abuf, a, KFI_ACCESS_REMOTE_READ);
+	ret = ret ?: kfi_side_send(a, &f->tx, &f->abuf, LEN);
+	ret = ret ?: kfi_side_rma(p, &read, KFI_OP_READ, &f->pbuf, LEN, kfi_buf_addr(&f->abuf), f->abuf.mr->rkey);
+	ret = ret ?: kfi_wait_status(p, &read, 0);
+	if (ret)
+		return ret;
+	if (!kfi_expect(atomic_read(&f->tx.count), 0) || !kfi_buf_is(&f->pbuf, 0, LEN, 0x5a))
+		return -EBADMSG;
+	memset(f->pbuf.va, 0, LEN);
+	ret = kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	return ret ?: kfi_buf_is(&f->pbuf, 0, LEN, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int no_receive(void) { return with(KFI_POLL_SOFTIRQ, NULL, no_receive_in); }
+
 static int immediate_in(struct fixture *f)
 {
 	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
@@ -425,6 +452,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "message: shared receive context", message_srx, KFI_CAP_SRX },
 	{ "message: posted and polled with interrupts off", irqs_off },
 	{ "message: without payload", empty },
+	{ "message: without a receive, the peer's read passes", no_receive, KFI_CAP_RMA_READ | KFI_CAP_MR },
 	{ "message: immediate data", immediate, KFI_CAP_IMM },
 	{ "message: invalidates a key", send_inv, KFI_CAP_SEND_INV | KFI_CAP_MR },
 	{ "rma: write, then read", write_read, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },

@@ -99,6 +99,11 @@ impl<T> Ring<T> {
             .get()
     }
 
+    /// Number of slots that were ever filled, modulo 2^32.
+    pub(crate) fn published(&self) -> u32 {
+        self.tail.load(Acquire)
+    }
+
     /// Becomes the producer, until the result is dropped.
     #[inline]
     pub(crate) fn producer(&self) -> Producer<'_, T> {

@@ -317,7 +317,7 @@ impl Conn {
             (control.local, control.peer, control.service)
         };
         let connect = || -> Result {
-            let offer = Offer::new(service, param)?;
+            let offer = Offer::new(self, service, param)?;
             let to = if service != 0 {
                 peer.with_port(params::port())
             } else {

@@ -313,6 +313,18 @@ impl<B: AsRef<[u64]> + AsMut<[u64]>> Session<B> {
         self.told.wrapping_sub(self.received)
     }
 
+    /// Whether the peer should hear of receives: it knows of fewer than it does not know of. So not every header has the word that
+    /// tells it, and the peer need not wait for it.
+    pub(crate) fn credits_due(&self) -> bool {
+        let untold = self.credits_untold();
+        untold > self.credits_told()
+    }
+
+    /// Whether the peer knows of no receive, and there is none to tell it of.
+    pub(crate) fn peer_waits_for_receive(&self) -> bool {
+        self.credits() && self.told == self.received && self.granted == self.told
+    }
+
     /// The credit limit to put into the next header; `None` when there is nothing new to tell.
     pub(crate) fn tell_credits(&mut self) -> Option<u32> {
         if self.credits_untold() == 0 {

@@ -386,14 +386,20 @@ fn messages_need_credits() {
     s.received(&imm).unwrap();
     assert_eq!(s.received(&message(false)), Err(Fault::Credits));
     assert_eq!(s.tell_credits(), None);
+    assert!(s.peer_waits_for_receive() && !s.credits_due());
     s.receives_posted(5);
+    assert!(!s.peer_waits_for_receive() && s.credits_due());
     // Not before the peer has been told.
     assert_eq!(s.received(&message(false)), Err(Fault::Credits));
     assert_eq!(s.credits_untold(), 5);
     assert_eq!(s.tell_credits(), Some(7));
     assert_eq!(s.tell_credits(), None);
-    for _ in 0..5 {
+    assert!(!s.credits_due());
+    for n in 1..=5 {
         s.received(&message(false)).unwrap();
+        s.receives_posted(1);
+        // As soon as the peer knows of fewer than half of them.
+        assert_eq!(s.credits_due(), n > 5 - n);
     }
     assert_eq!(s.received(&message(false)), Err(Fault::Credits));
 }
@@ -426,6 +432,7 @@ fn plain_peers_need_no_credits() {
         s.placed(&message(false));
     }
     s.receives_posted(4);
+    assert!(!s.credits_due() && !s.peer_waits_for_receive());
     assert_eq!(s.credits_untold(), 0);
     assert_eq!(s.tell_credits(), None);
     assert_eq!(s.ordinal(), 100);
