@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/kmod.h>
 #include "helpers.h"
@@ -60,4 +61,20 @@ unsigned long rust_helper_kfi_spin_lock_irqsave(spinlock_t *lock)
 void rust_helper_kfi_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
 {
 	spin_unlock_irqrestore(lock, flags);
+}
+
+unsigned int rust_helper_kfi_num_possible_cpus(void)
+{
+	return num_possible_cpus();
+}
+
+/* Work must not be queued on a CPU that never was online. */
+int rust_helper_kfi_vector_cpu(unsigned int vector)
+{
+	unsigned int cpu;
+
+	if (vector < nr_cpu_ids && cpu_online(vector))
+		return vector;
+	cpu = cpumask_nth(vector % num_online_cpus(), cpu_online_mask);
+	return cpu < nr_cpu_ids ? cpu : cpumask_first(cpu_online_mask);
 }

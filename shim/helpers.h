@@ -21,5 +21,7 @@ void rust_helper_kfi_put_net(struct net *net);
 void rust_helper_kfi_spin_lock_init(spinlock_t *lock);
 unsigned long rust_helper_kfi_spin_lock_irqsave(spinlock_t *lock);
 void rust_helper_kfi_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags);
+unsigned int rust_helper_kfi_num_possible_cpus(void);
+int rust_helper_kfi_vector_cpu(unsigned int vector);
 
 #endif

@@ -284,9 +284,7 @@ impl WorkItem<0> for Conn {
             }
             workq::yield_cpu();
         }
-        if let Some(queue) = io_queue() {
-            let _ = queue.enqueue::<Arc<Conn>, 0>(this);
-        }
+        Self::enqueue(this);
     }
 }
 
@@ -384,9 +382,18 @@ impl Conn {
     #[inline]
     pub(crate) fn wake(this: ArcBorrow<'_, Self>) {
         if this.turn.xchg(AGAIN, Full) == IDLE {
-            if let Some(queue) = io_queue() {
-                let _ = queue.enqueue::<Arc<Conn>, 0>(this.into());
-            }
+            Self::enqueue(this.into());
+        }
+    }
+
+    /// Has the work item run, on the CPU of its receives' completion vector.
+    #[inline]
+    fn enqueue(this: Arc<Self>) {
+        if let Some(queue) = io_queue() {
+            let cpu = this
+                .endpoint()
+                .map_or(workq::Cpu::HERE, |ep| ep.rx_cq.cpu());
+            workq::enqueue_on::<_, 0>(queue, cpu, this);
         }
     }
 

@@ -26,7 +26,9 @@ use crate::sys::{
     },
     workq::{
         as_softirq,
-        yield_cpu, //
+        enqueue_on,
+        yield_cpu,
+        Cpu, //
     }, //
 };
 use kernel::{
@@ -47,7 +49,7 @@ const BUDGET: usize = 64;
 pub(crate) enum Poll {
     /// Whoever completes something, as softirqs do.
     Softirq,
-    /// A work item on the CPU that completes something.
+    /// A work item on the vector's CPU.
     Workqueue,
     /// A work item anywhere.
     Unbound,
@@ -91,6 +93,7 @@ pub(crate) struct Queue {
     /// `struct kfi_cq`
     pub(crate) head: CqHead,
     poll: Poll,
+    cpu: Cpu,
     #[pin]
     entries: IrqLock<Entries>,
     #[pin]
@@ -115,11 +118,12 @@ impl WorkItem for Queue {
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn new(poll: Poll) -> Result<Arc<Self>> {
+    pub(crate) fn new(poll: Poll, cpu: Cpu) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 head: CqHead::new(),
                 poll,
+                cpu,
                 entries <- new_irq_lock!(
                     Entries {
                         list: Deque::empty(),
@@ -133,6 +137,12 @@ impl Queue {
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Where work for it runs: its own, and that of connections.
+    #[inline]
+    pub(crate) fn cpu(&self) -> Cpu {
+        self.cpu
     }
 
     /// Who runs the callbacks.
@@ -176,11 +186,11 @@ impl Queue {
     }
 
     fn enqueue(self: &Arc<Self>) {
-        let queue = match self.poll {
-            Poll::Workqueue => io_queue(),
-            _ => control_queue(),
-        };
-        if let Some(queue) = queue {
+        if self.poll == Poll::Workqueue {
+            if let Some(queue) = io_queue() {
+                enqueue_on(queue, self.cpu, self.clone());
+            }
+        } else if let Some(queue) = control_queue() {
             // Queued already is fine too.
             let _ = queue.enqueue(self.clone());
         }

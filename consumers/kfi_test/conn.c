@@ -143,8 +143,8 @@ static void side_init(struct kfi_side *side)
 static struct kfi_cq *side_cq(struct kfi_side *side, struct kfi_pair *pair, u32 nr_cqe)
 {
 	if (pair->pool)
-		return kfi_cq_pool_get(side->domain, nr_cqe, -1, pair->poll);
-	return kfi_cq_alloc(side->domain, side, nr_cqe, -1, pair->poll);
+		return kfi_cq_pool_get(side->domain, nr_cqe, pair->vector, pair->poll);
+	return kfi_cq_alloc(side->domain, side, nr_cqe, pair->vector, pair->poll);
 }
 
 int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info *info, bool passive)
@@ -201,6 +201,7 @@ void kfi_pair_init(struct kfi_pair *pair)
 {
 	memset(pair, 0, sizeof(*pair));
 	pair->poll = KFI_POLL_SOFTIRQ;
+	pair->vector = -1;
 	pair->max_tx = KFI_DEPTH;
 	init_completion(&pair->requested);
 	side_init(&pair->a);
@@ -303,6 +304,7 @@ static void wait_done(struct kfi_ctx *ctx, struct kfi_comp *comp)
 
 	wait->comp = *comp;
 	wait->order = atomic_inc_return(&completions);
+	wait->cpu = raw_smp_processor_id();
 	atomic_inc(&wait->count);
 	complete(&wait->done);
 }

@@ -2,6 +2,7 @@
 /* kfi_test: messages and operations that succeed, and those that a post refuses. */
 #define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
 
+#include <linux/cpumask.h>
 #include <linux/irqflags.h>
 #include "kfi_test.h"
 
@@ -83,6 +84,31 @@ static int message_pool(void) { return with(KFI_POLL_WORKQUEUE, use_pool, messag
 
 static void use_srx(struct kfi_pair *pair) { pair->use_srx = true; }
 static int message_srx(void) { return with(KFI_POLL_SOFTIRQ, use_srx, message); }
+
+static void first_vector(struct kfi_pair *pair) { pair->vector = 0; }
+static void second_vector(struct kfi_pair *pair) { pair->vector = 1; }
+
+static int on_its_cpu(struct fixture *f)
+{
+	int ret = message(f);
+
+	return ret ?: kfi_expect(f->rx.cpu, f->pair->vector) && kfi_expect(f->tx.cpu, f->pair->vector) ? 0 : -EBADMSG;
+}
+
+/* Where a device's interrupts go is the device's. */
+static int vectors(void)
+{
+	int ret;
+
+	if (strcmp(kfi_test_device->provider_name, "tcp") || !cpu_online(0) || num_possible_cpus() < 2 || !cpu_online(1))
+		return KFI_SKIP;
+	if (!kfi_expect(kfi_test_device->attr.nr_vectors, num_possible_cpus()))
+		return -EBADMSG;
+	ret = with(KFI_POLL_SOFTIRQ, first_vector, on_its_cpu);
+	ret = ret ?: with(KFI_POLL_SOFTIRQ, second_vector, on_its_cpu);
+	ret = ret ?: with(KFI_POLL_WORKQUEUE, first_vector, on_its_cpu);
+	return ret ?: with(KFI_POLL_WORKQUEUE, second_vector, on_its_cpu);
+}
 
 /* Post, receive and poll with interrupts off. */
 static int irqs_off_in(struct fixture *f)
@@ -450,6 +476,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "message: direct polling", message_direct },
 	{ "message: queue from the pool", message_pool },
 	{ "message: shared receive context", message_srx, KFI_CAP_SRX },
+	{ "message: on the CPU of the completion vector", vectors },
 	{ "message: posted and polled with interrupts off", irqs_off },
 	{ "message: without payload", empty },
 	{ "message: without a receive, the peer's read passes", no_receive, KFI_CAP_RMA_READ | KFI_CAP_MR },

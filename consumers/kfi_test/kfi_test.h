@@ -82,6 +82,7 @@ struct kfi_buf {
  * @count: number of completions
  * @comp: copy of the last one
  * @order: its place among all completions of the test
+ * @cpu: where the callback has run
  */
 struct kfi_wait {
 	struct kfi_ctx		ctx;
@@ -89,6 +90,7 @@ struct kfi_wait {
 	atomic_t		count;
 	struct kfi_comp		comp;
 	u32			order;
+	unsigned int		cpu;
 };
 
 /**
@@ -130,6 +132,7 @@ struct kfi_side {
 /**
  * struct kfi_pair - a connection of this host with itself
  * @poll: who polls both queues
+ * @vector: completion vector of both queues
  * @max_tx: operations outstanding, each end
  * @max_rma: transfers outstanding, each end
  * @pool: queues from the pool
@@ -143,6 +146,7 @@ struct kfi_side {
  */
 struct kfi_pair {
 	enum kfi_poll		poll;
+	int			vector;
 	u32			max_tx;
 	u32			max_rma;
 	bool			pool;

@@ -4,6 +4,10 @@
 
 use crate::bindings;
 use kernel::{
+    ffi::{
+        c_int,
+        c_uint, //
+    },
     prelude::*,
     str::CStr,
     sync::{
@@ -17,6 +21,7 @@ use kernel::{
     workqueue::{
         HasDelayedWork,
         Queue,
+        RawWorkItem,
         Work, //
     }, //
 };
@@ -36,7 +41,7 @@ unsafe impl Sync for OwnQueue {}
 /// Where work of a queue runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// On the CPU that queues it.
+    /// On the CPU that queues it, or that [`enqueue_on`] names.
     Here,
     /// Anywhere.
     Anywhere,
@@ -110,6 +115,45 @@ impl QueueSlot {
             self.0.store(core::ptr::null_mut(), Release);
         }
     }
+}
+
+/// The CPU of a completion vector: it has been online.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu(c_int);
+
+impl Cpu {
+    /// Wherever work is queued.
+    pub(crate) const HERE: Self = Self(bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int);
+
+    /// Of a vector, or of none for -1.
+    pub(crate) fn of_vector(vector: c_int) -> Self {
+        match c_uint::try_from(vector) {
+            // SAFETY: It has no requirements.
+            Ok(vector) => Self(unsafe { bindings::kfi_vector_cpu(vector) }),
+            Err(_) => Self::HERE,
+        }
+    }
+
+    /// As many vectors as there may be CPUs.
+    pub(crate) fn vectors() -> u32 {
+        // SAFETY: It has no requirements.
+        unsafe { bindings::kfi_num_possible_cpus() }
+    }
+}
+
+/// Queues work to run on that CPU. That it is queued already is fine too.
+#[inline]
+pub(crate) fn enqueue_on<W, const ID: u64>(queue: &Queue, cpu: Cpu, work: W)
+where
+    W: RawWorkItem<ID> + Send + 'static,
+{
+    // CAST: A `Queue` is a `workqueue_struct` in place.
+    let queue: *const Queue = queue;
+    // SAFETY: As in `Queue::enqueue()`: the closure is called with work that is valid until it has run, and returns false only
+    // if it was queued already. The CPU has been online.
+    let _ = unsafe {
+        work.__enqueue(|work| bindings::queue_work_on(cpu.0, queue.cast_mut().cast(), work))
+    };
 }
 
 /// Takes delayed work back that has not begun to run.

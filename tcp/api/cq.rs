@@ -10,9 +10,12 @@ use super::{
         Table, //
     }, //
 };
-use crate::tcp::queue::{
-    Poll,
-    Queue, //
+use crate::{
+    sys::workq::Cpu,
+    tcp::queue::{
+        Poll,
+        Queue, //
+    }, //
 };
 use kernel::{
     ffi::{
@@ -36,7 +39,7 @@ head! {
 pub(super) unsafe extern "C" fn alloc(
     _domain: *mut bindings::kfi_domain,
     _nr_cqe: u32,
-    _vector: c_int,
+    vector: c_int,
     poll: bindings::kfi_poll,
     _pool: bool,
     _owner: *const c_char,
@@ -48,7 +51,7 @@ pub(super) unsafe extern "C" fn alloc(
         _ => Poll::Direct,
     };
     // Endpoints make the room that they need when they are opened.
-    object::into_ptr(Queue::new(poll).map(object::give))
+    object::into_ptr(Queue::new(poll, Cpu::of_vector(vector)).map(object::give))
 }
 
 /// # Safety

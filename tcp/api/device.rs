@@ -9,7 +9,10 @@ use super::{
         Table, //
     }, //
 };
-use crate::tcp::domain::Domain;
+use crate::{
+    sys::workq::Cpu,
+    tcp::domain::Domain, //
+};
 use kernel::{
     error::to_result,
     ffi::c_char,
@@ -41,6 +44,7 @@ const ATTR: bindings::kfi_device_attr = bindings::kfi_device_attr {
     max_srx: 1 << 16,
     max_srx_wr: 32768,
     max_private_data: 256,
+    // As many as CPUs: see `new()`.
     nr_vectors: 1,
     numa_node: -1,
 };
@@ -84,6 +88,7 @@ impl Registration {
         unsafe {
             (*device).ops = OPS.as_ptr();
             (*device).attr = ATTR;
+            (*device).attr.nr_vectors = Cpu::vectors();
             for (to, from) in (*device).name.iter_mut().zip(c"tcp".to_bytes_with_nul()) {
                 *to = *from;
             }
