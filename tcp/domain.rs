@@ -155,7 +155,15 @@ impl Domain {
         self.keys.lock().table.register(id, key, grant)
     }
 
-    /// Ends a registration by its key.
+    /// Ends a registration by its key, as the consumer's operation says.
+    pub(crate) fn retire(&self, owner: u64, key: u32) -> Result<Id, Fault> {
+        if key == NO_KEY {
+            return Err(Fault::Key);
+        }
+        self.keys.lock().table.retire(owner, key)
+    }
+
+    /// The same, as the peer says.
     pub(crate) fn invalidate(&self, owner: u64, key: u32) -> Result<Id, Fault> {
         if key == NO_KEY {
             return Err(Fault::Key);

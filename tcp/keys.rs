@@ -76,6 +76,8 @@ pub(crate) struct Slot {
     access: Access,
     generation: u32,
     key: u32,
+    /// Key of a registration that making the next key has ended, until the consumer's operation says so too.
+    ended: u32,
     next: u32,
     owner: u64,
     base: u64,
@@ -93,6 +95,7 @@ impl Slot {
             },
             generation: 0,
             key: NO_KEY,
+            ended: NO_KEY,
             next: NONE,
             owner: 0,
             base: 0,
@@ -234,6 +237,7 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         let slot = self.slot_mut(id)?;
         slot.state = State::Idle;
         slot.key = NO_KEY;
+        slot.ended = NO_KEY;
         let next = core::mem::replace(&mut slot.next, NONE);
         self.first = next;
         if next == NONE {
@@ -262,6 +266,9 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         };
         if slot.state == State::Free {
             return NO_KEY;
+        }
+        if slot.state == State::Live {
+            slot.ended = slot.key;
         }
         slot.state = State::Idle;
         loop {
@@ -325,11 +332,24 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         Ok(Hit { id, offset })
     }
 
-    /// Ends the registration under `key`, for the peer's send with invalidate or the consumer's operation.
+    /// Ends the registration under `key`, for the peer's send with invalidate.
     pub(crate) fn invalidate(&mut self, owner: u64, key: u32) -> Result<Id, Fault> {
         let (id, _) = self.find(owner, u64::from(key))?;
         self.revoke(id);
         Ok(id)
+    }
+
+    /// The same for the consumer's operation. A consumer that posts it in front of the next registration has made the
+    /// key for that before, which has ended this one.
+    pub(crate) fn retire(&mut self, owner: u64, key: u32) -> Result<Id, Fault> {
+        let id = Id(self.permutation.invert(key) & INDEX_MASK);
+        match self.slot_mut(id) {
+            Some(slot) if key != NO_KEY && slot.ended == key && slot.owner == owner => {
+                slot.ended = NO_KEY;
+                Ok(id)
+            }
+            _ => self.invalidate(owner, key),
+        }
     }
 
     /// Ends a region's registration, if there is one.

@@ -317,7 +317,7 @@ impl Tx {
                 let ep = conn.endpoint().ok_or(Fault::Key)?;
                 let id = ep
                     .domain
-                    .invalidate(conn.id, op.invalidate.unwrap_or_default())?;
+                    .retire(conn.id, op.invalidate.unwrap_or_default())?;
                 Self::fence(link, id)
             }
             _ => Ok(()),

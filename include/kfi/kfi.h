@@ -1531,7 +1531,7 @@ static inline int kfi_cq_poll(struct kfi_cq *cq, int budget)
 
 /**
  * kfi_mr_map_sg() - give a region its memory
- * @mr: a region that is not registered
+ * @mr: a region that is not registered, or that no peer uses any more; see kfi_op_mr_inv()
  * @sg: scatter list, mapped by kfi_dma_map_sg()
  * @nents: number of its mapped elements
  * @offset: bytes to skip in the first element, and at return in the first element not taken; or NULL for 0
@@ -1677,7 +1677,8 @@ static inline void kfi_op_mr_reg(struct kfi_op *op, struct kfi_ctx *ctx, struct 
  * @mr: a registered region
  * @flags: KFI_OP_*
  *
- * Once it has completed nobody touches the memory.
+ * Once it has completed nobody touches the memory. A consumer that leaves it until the region is needed again maps the
+ * region, builds this, then kfi_op_mr_reg(), and posts both in this order in one chain.
  *
  * Context: Any.
  */

@@ -104,6 +104,28 @@ fn an_old_key_is_no_key() {
     }
 }
 
+// A consumer may make the key of the next registration before the operation that ends the last one is executed.
+#[test]
+fn a_registration_ends_once_by_the_next_key() {
+    let mut t = table(2);
+    let id = t.alloc().unwrap();
+    let old = t.next_key(id);
+    assert_eq!(t.retire(7, old), Err(Fault::Key), "never registered");
+    t.register(id, old, &grant(READ)).unwrap();
+    let new = t.next_key(id);
+    assert_eq!(t.check(7, old.into(), 0x1000, 1, READ), Err(Fault::Key));
+    assert_eq!(t.invalidate(7, old), Err(Fault::Key), "not by the peer");
+    assert_eq!(t.retire(6, old), Err(Fault::Key), "not by another connection");
+    assert_eq!(t.retire(7, old), Ok(id));
+    assert_eq!(t.retire(7, old), Err(Fault::Key));
+    t.register(id, new, &grant(READ)).unwrap();
+    assert_eq!(t.retire(7, old), Err(Fault::Key));
+    assert!(t.check(7, new.into(), 0x1000, 1, READ).is_ok());
+    assert_eq!(t.retire(7, new), Ok(id));
+    assert_eq!(t.check(7, new.into(), 0x1000, 1, READ), Err(Fault::Key));
+    assert_eq!(t.retire(7, NO_KEY), Err(Fault::Key));
+}
+
 #[test]
 fn only_the_owner_invalidates() {
     let mut t = table(2);
