@@ -15,7 +15,7 @@ import time
 
 SERVER, SERVICE, LOCAL, PORT = sys.argv[1], int(sys.argv[2]), sys.argv[3], 20077
 MAGIC = b"kfi-tcp1"
-SEND_INV, ERRORS = 0x1, 0x8
+SEND_INV, CREDITS, ERRORS = 0x1, 0x2, 0x8
 PINGPONG, RATE, READ, WRITE = range(4)
 PROTOCOL, KEY, RANGE = 1, 2, 3
 TOP = (1 << 64) - 1
@@ -35,13 +35,13 @@ class Peer:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def hello(self, loop=PINGPONG, size=4096, depth=4, **change):
-        f = dict(version=3, kind=0, length=None, magic=MAGIC, service=self.service, features=self.features,
+        f = dict(version=3, kind=0, length=None, magic=MAGIC, service=self.service, features=self.features, credits=0,
                  probe=struct.pack(self.order + "Q", 1), ird=16, ord=16,
                  private=b"kfip\x01" + bytes([loop, 0, 0]) + struct.pack(">II", size, depth))
         f.update(change)
         length = len(f["private"]) if f["length"] is None else f["length"]
-        return (struct.pack(">BBHI8sHHBBBB", f["version"], f["kind"], length, f["service"], f["magic"], f["features"], 0,
-                            f["ird"], f["ord"], 0, 0) + f["probe"] + f["private"])
+        return (struct.pack(">BBHI8sHHBBBB", f["version"], f["kind"], length, f["service"], f["magic"], f["features"],
+                            f["credits"], f["ird"], f["ord"], 0, 0) + f["probe"] + f["private"])
 
     def send(self, data):
         try:
@@ -363,6 +363,33 @@ def invalidations():
     p.send(p.frame(flags=0x100, words=[1], payload=bytes(8)))
     if p.ended() is not None:
         raise RuntimeError("a report that was not agreed on")
+
+
+@case
+def credits():
+    # More messages than there are receives: the server has two for each of the depth.
+    p = Peer(features=ERRORS | CREDITS).start(credits=100)
+    p.send(b"".join(p.frame(payload=bytes(32)) for _ in range(64)))
+    if p.ended() != PROTOCOL:
+        raise RuntimeError("no report")
+    # The server has one message, its greeting. What else it has to say needs no credit.
+    p = Peer(features=ERRORS | CREDITS).start(credits=1)
+    p.send(p.frame(flags=0x4, payload=b"y" * 50))
+    op, _, op_data, _, _ = p.next_frame()
+    while op == 0x80:
+        op, _, op_data, _, _ = p.next_frame()
+    if op != 0 or op_data != 2:
+        raise RuntimeError("a message without credit")
+    p.send(p.frame(op=0x80, flags=0x200, words=[2]))
+    op, _, op_data, _, data = p.next_frame()
+    if op != 0 or op_data != 0 or data != b"y" * 50:
+        raise RuntimeError("no message with credit")
+    # Limits do not shrink, and need the feature.
+    p.send(p.frame(op=0x80, flags=0x200, words=[1]))
+    if p.ended() != PROTOCOL:
+        raise RuntimeError("no report")
+    broken(op=0x80, flags=0x200, words=[5])
+    broken(flags=0x200, words=[5], payload=bytes(8))
 
 
 @case
