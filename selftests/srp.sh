@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0
+# For the tests of SRP; sourced behind lib.sh. A LIO target on IP0 with /dev/nullb0 behind it, and logins from IP1 by the
+# RDMA CM. The modules of the port take the place of the kernel's own under the same names.
+# shellcheck shell=bash
+
+LIO=/sys/kernel/config/target
+SRP_PORT=5555
+
+# --- names ---------------------------------------------------------------------------------------
+
+# srp_port_id DEVICE: what ib_srp and ib_srpt call the first port of a device, 32 hexadecimal digits.
+srp_port_id()
+{
+	local gid=/sys/class/infiniband/$1/ports/1/gids/0 dev mac
+
+	if [ -e "$gid" ]; then
+		tr -d : < "$gid"
+		return
+	fi
+	# kfi over TCP: the first Ethernet address.
+	for dev in $(grep -lx 1 /sys/class/net/*/type | sed 's|/type$||'); do
+		echo "$(cat "$dev/ifindex") $(tr -d : < "$dev/address")"
+	done | sort -n | head -n 1 | {
+		read -r _ mac && echo "fe80000000000000${mac:0:6}ffff${mac:6}"
+	}
+}
+# The devices of both sides; over TCP they are the same.
+srp_device() { if [ "$KFI_DEVICE" = tcp ]; then echo tcp; else echo "$KFI_DEVICE$1"; fi; }
+# srp_guid: of the target
+srp_guid() { sed 's/^0x//' /sys/module/ib_srpt/parameters/srpt_service_guid; }
+srp_tpg() { local name; name=0x$(srp_port_id "$(srp_device 0)"); echo "$LIO/srpt/$name/$name"; }
+
+# --- target --------------------------------------------------------------------------------------
+
+# srp_target_up [ATTRIBUTE=VALUE...]: a target with /dev/nullb0 as LUN 0; the attributes are those of the portal group. It is
+# the kernel's own unless ib_srpt is loaded.
+srp_target_up()
+{
+	local tpg name id a
+
+	modprobe target_core_iblock && { loaded ib_srpt || modprobe ib_srpt; } || return
+	mkdir -p $LIO/core/iblock_0/disk || return
+	echo udev_path=/dev/nullb0 > $LIO/core/iblock_0/disk/control || return
+	echo 1 > $LIO/core/iblock_0/disk/enable || return
+	tpg=$(srp_tpg)
+	mkdir -p $LIO/srpt && mkdir -p "${tpg%/*}" && mkdir "$tpg" || return
+	for a in "$@"; do
+		echo "${a#*=}" > "$tpg/attrib/${a%%=*}" || return
+	done
+	mkdir "$tpg/lun/lun_0" && ln -s $LIO/core/iblock_0/disk "$tpg/lun/lun_0/disk" || return
+	# The ID of the initiator: its extension, 0, and the last half of its port's name.
+	id=$(srp_port_id "$(srp_device 1)")
+	name=0x0000000000000000${id:16}
+	mkdir "$tpg/acls/$name" "$tpg/acls/$name/lun_0" || return
+	ln -s "$tpg/lun/lun_0" "$tpg/acls/$name/lun_0/lun_0" || return
+	srp_target_visible
+}
+
+# The way in for initiators, and its end, which also ends the sessions.
+srp_target_visible()
+{
+	echo 1 > "$(srp_tpg)/enable" && echo $SRP_PORT > $LIO/srpt/discovery_auth/rdma_cm_port
+}
+srp_target_hidden() { echo 0 > "$(srp_tpg)/enable"; }
+
+srp_target_down()
+{
+	local tpg acl
+
+	[ -d $LIO ] || return 0
+	if [ -d $LIO/srpt ]; then
+		echo 0 > $LIO/srpt/discovery_auth/rdma_cm_port
+		for tpg in "$LIO"/srpt/0x*/0x*; do
+			[ -d "$tpg" ] || continue
+			echo 0 > "$tpg/enable"
+			for acl in "$tpg"/acls/*; do
+				[ -d "$acl" ] || continue
+				rm -f "$acl/lun_0/lun_0"
+				rmdir "$acl/lun_0" "$acl" || return
+			done
+			rm -f "$tpg/lun/lun_0/disk"
+			[ ! -d "$tpg/lun/lun_0" ] || rmdir "$tpg/lun/lun_0" || return
+			rmdir "$tpg" "${tpg%/*}" || return
+		done
+		rmdir $LIO/srpt || return
+	fi
+	[ ! -d $LIO/core/iblock_0/disk ] || rmdir $LIO/core/iblock_0/disk $LIO/core/iblock_0
+}
+
+# --- initiator -----------------------------------------------------------------------------------
+
+srp_host_class() { echo "/sys/class/infiniband_srp/srp-$(srp_device 1)-1"; }
+srp_rports() { ls -d /sys/class/srp_remote_ports/port-* 2> /dev/null; }
+srp_gone() { [ -z "$(srp_rports)" ]; }
+# srp_host: number of the SCSI host of the only login
+srp_host() { local rport; rport=$(srp_rports) && rport=${rport##*/port-} && echo "${rport%%:*}"; }
+srp_state() { grep -q "^$1$" /sys/class/srp_remote_ports/port-*/state; }
+# srp_set ATTRIBUTE VALUE: of the remote port
+srp_set() { echo "$2" > "$(srp_rports)/$1"; }
+
+srp_disk()
+{
+	local d
+
+	for d in /sys/class/scsi_disk/"$(srp_host)":*/device/block/*; do
+		[ -b "/dev/${d##*/}" ] && [ "$(cat "$d/size")" -gt 0 ] && echo "/dev/${d##*/}" && return
+	done
+	return 1
+}
+
+# srp_login [OPTION,...]: to the target on IP0; prints the disk.
+srp_login()
+{
+	local guid
+
+	guid=$(srp_guid) && modprobe sd_mod || return
+	echo "id_ext=$guid,ioc_guid=$guid,src=$IP1,dest=$IP0:$SRP_PORT${1:+,$1}" > "$(srp_host_class)/add_target" || return
+	wait_until srp_disk && srp_disk
+}
+
+# srp_logout: of all logins, and wait until they are gone.
+srp_logout()
+{
+	local rport
+
+	for rport in $(srp_rports); do
+		echo 1 > "$rport/delete"
+	done
+	KFI_WAIT=60 wait_until srp_gone
+}
+
+# The initiator: the kernel's own, or that of a step of patches/srp; scripts/series says where it is.
+srp_stock() { modprobe ib_srp "$@"; }
+srp_ported() # STEP [PARAMETER...]
+{
+	local ko=$KFI_OUT/series/srp/$1/ib_srp.ko
+	shift
+
+	modprobe scsi_transport_srp && modprobe sd_mod || return
+	# What insmod does not load. Over TCP only the last step runs.
+	if [ "$KFI_DEVICE" != tcp ]; then modprobe rdma_cm && modprobe ib_cm || return; fi
+	provider_up && insmod "$ko" "$@"
+}
+# The number of the last step of the series; nothing when there is no series.
+srp_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/srp/series" 2>/dev/null; }
+srp_unload() { ! loaded ib_srp || wait_until rmmod ib_srp; }
+
+# The target's module, before srp_target_up: the kernel's own, or that of a step of patches/srpt.
+srp_target_stock() { modprobe ib_srpt "$@"; }
+srp_target_ported() # STEP [PARAMETER...]
+{
+	local ko=$KFI_OUT/series/srpt/$1/ib_srpt.ko
+	shift
+
+	modprobe target_core_mod || return
+	if [ "$KFI_DEVICE" != tcp ]; then modprobe rdma_cm && modprobe ib_cm || return; fi
+	provider_up && insmod "$ko" "$@"
+}
+srp_target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/srpt/series" 2>/dev/null; }
+srp_target_unload() { ! loaded ib_srpt || wait_until rmmod ib_srpt; }
+srp_target_gone() { srp_target_down && srp_target_unload; }
+
+# --- the end of a test ---------------------------------------------------------------------------
+
+# srp_cleanup: called by cleanup_all.
+srp_cleanup()
+{
+	local rc=0
+
+	srp_logout || rc=1
+	unloaded ib_srp || { echo "module ib_srp does not unload"; rc=1; }
+	srp_target_down || { echo "the SRP target does not go"; rc=1; }
+	unloaded ib_srpt || { echo "module ib_srpt does not unload"; rc=1; }
+	return $rc
+}
