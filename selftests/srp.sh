@@ -39,15 +39,15 @@ srp_target_up()
 	local tpg name id a
 
 	modprobe target_core_iblock && { loaded ib_srpt || modprobe ib_srpt; } || return
-	mkdir -p $LIO/core/iblock_0/disk || return
-	echo udev_path=/dev/nullb0 > $LIO/core/iblock_0/disk/control || return
-	echo 1 > $LIO/core/iblock_0/disk/enable || return
+	mkdir -p $LIO/core/iblock_1/disk || return
+	echo udev_path=/dev/nullb0 > $LIO/core/iblock_1/disk/control || return
+	echo 1 > $LIO/core/iblock_1/disk/enable || return
 	tpg=$(srp_tpg)
 	mkdir -p $LIO/srpt && mkdir -p "${tpg%/*}" && mkdir "$tpg" || return
 	for a in "$@"; do
 		echo "${a#*=}" > "$tpg/attrib/${a%%=*}" || return
 	done
-	mkdir "$tpg/lun/lun_0" && ln -s $LIO/core/iblock_0/disk "$tpg/lun/lun_0/disk" || return
+	mkdir "$tpg/lun/lun_0" && ln -s $LIO/core/iblock_1/disk "$tpg/lun/lun_0/disk" || return
 	# The ID of the initiator: its extension, 0, and the last half of its port's name.
 	id=$(srp_port_id "$(srp_device 1)")
 	name=0x0000000000000000${id:16}
@@ -84,7 +84,7 @@ srp_target_down()
 		done
 		rmdir $LIO/srpt || return
 	fi
-	[ ! -d $LIO/core/iblock_0/disk ] || rmdir $LIO/core/iblock_0/disk $LIO/core/iblock_0
+	[ ! -d $LIO/core/iblock_1/disk ] || rmdir $LIO/core/iblock_1/disk $LIO/core/iblock_1
 }
 
 # --- initiator -----------------------------------------------------------------------------------
