@@ -4,6 +4,7 @@
 #include <linux/module.h>
 #include <kfi/import.h>
 
+EXPORT_SYMBOL_NS_GPL(kfi_device_native, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_domain_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_unimport, "KFI");

@@ -17,6 +17,7 @@ EXPORT_SYMBOL_NS_GPL(__kfi_strerror, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_client_register, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_client_unregister, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_cq_free, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_device_port_id, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_dma_map_sg, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_dma_unmap_sg, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_domain_get, "KFI");

@@ -1,11 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/bottom_half.h>
 #include <linux/crc32.h>
+#include <linux/etherdevice.h>
+#include <linux/if_arp.h>
+#include <linux/netdevice.h>
+#include <linux/once.h>
+#include <linux/random.h>
 #include <linux/sched/mm.h>
 #include <linux/tcp.h>
 #include <linux/wait_bit.h>
+#include <kfi/kfi.h>
 #include <net/tcp.h>
 #include "net.h"
+
+/*
+ * Like the GID of a RoCE port: a link-local address of which the last half is an EUI-64. That is made of the first
+ * Ethernet address of the host, with ff:ff in the middle: with ff:fe it could be that of an RDMA device on it.
+ */
+void rust_helper_kfi_host_id(u8 *id)
+{
+	static u8 made_up[8];
+	struct net_device *dev;
+
+	get_random_once(made_up, sizeof(made_up));
+	memset(id, 0, KFI_PORT_ID_SIZE);
+	id[0] = 0xfe;
+	id[1] = 0x80;
+	memcpy(id + 8, made_up, sizeof(made_up));
+	rcu_read_lock();
+	for_each_netdev_rcu(&init_net, dev) {
+		if (dev->type != ARPHRD_ETHER || !is_valid_ether_addr(dev->dev_addr))
+			continue;
+		memcpy(id + 8, dev->dev_addr, 3);
+		id[11] = 0xff;
+		id[12] = 0xff;
+		memcpy(id + 13, dev->dev_addr + 3, 3);
+		break;
+	}
+	rcu_read_unlock();
+}
 
 static struct lock_class_key kfi_slock_keys[2], kfi_lock_keys[2];
 

@@ -16,6 +16,7 @@ struct kfi_sock_calls {
 	void (*change)(struct sock *sk);
 };
 
+void rust_helper_kfi_host_id(u8 *id);
 void rust_helper_kfi_sock_prepare(struct socket *sock);
 int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kvec *vec, size_t num, size_t len);
 void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds);

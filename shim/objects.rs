@@ -9,7 +9,10 @@ use crate::{
     observe::counts::Counts,
     registry,
     sys::{
-        device::Device,
+        device::{
+            Device,
+            PortId, //
+        },
         domain::Domain,
         endpoint::{
             Ep,
@@ -44,6 +47,13 @@ pub(crate) fn domain_open(device: &Device, flags: u32, consumer: Consumer) -> Re
     check::domain(&device.limits(), flags)?;
     let (counts, owner) = domain_admit(device)?;
     Domain::open(device, flags, owner, counts, consumer)
+}
+
+/// kfi_device_port_id()
+pub(crate) fn port_id(device: &Device, port: u32, id: &mut PortId) -> Result {
+    // A call into the provider, so its module has to stay.
+    let _admitted = domain_admit(device)?;
+    device.port_id(port, id)
 }
 
 /// What a domain holds of its device: the counts, and a reference to the provider's module.

@@ -283,6 +283,20 @@ static int cq_in(struct kfi_domain *domain)
 	return ok ? 0 : -EBADMSG;
 }
 
+static int port_arguments(void)
+{
+	u8 id[KFI_PORT_ID_SIZE] = { };
+	bool ok;
+
+	ok = kfi_expect(kfi_device_port_id(kfi_test_device, 1, id), 0);
+	ok &= kfi_expect(!memchr_inv(id, 0, sizeof(id)), false);
+	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 0, id), -EINVAL);
+	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 1000, id), -EINVAL);
+	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 1, NULL), -EINVAL);
+	ok &= kfi_expect(kfi_device_port_id(NULL, 1, id), -EINVAL);
+	return ok ? 0 : -EBADMSG;
+}
+
 static int cq_arguments(void)
 {
 	return with_domain(cq_in);
@@ -503,6 +517,7 @@ const struct kfi_case kfi_args_cases[] = {
 	{ "listen: port in use", listen_in_use },
 	{ "listen: address with no device", listen_no_device },
 	{ "domain: arguments", domain_arguments },
+	{ "device: name of a port", port_arguments },
 	{ "cq: arguments", cq_arguments },
 	{ "cq: poll of a queue that is not direct", cq_poll },
 	{ "mr: arguments", mr_arguments, KFI_CAP_MR },

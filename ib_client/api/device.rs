@@ -4,6 +4,7 @@
 
 use super::{
     bindings,
+    import::as_declared,
     object::{
         self,
         Table, //
@@ -17,7 +18,10 @@ use crate::{
         pd::Caller, //
     }, //
 };
-use core::mem::offset_of;
+use core::{
+    mem::offset_of,
+    ptr, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -108,7 +112,50 @@ unsafe extern "C" fn domain_open(
     )
 }
 
+/// # Safety
+///
+/// `device` is a device of this provider; `id` has room for KFI_PORT_ID_SIZE bytes.
+unsafe extern "C" fn port_id(device: *mut bindings::kfi_device, port: u32, id: *mut u8) -> c_int {
+    // SAFETY: By the function's contract. CAST: the public part is at the head.
+    let head = unsafe { &*device.cast_const().cast::<DeviceHead>() };
+    // SAFETY: By the function's contract.
+    let id = unsafe { &mut *id.cast() };
+    let gid = client::find(&head.device)
+        .and_then(|home| home.enter())
+        .and_then(|guard| guard.gid(port));
+    match gid {
+        Ok(gid) => {
+            *id = gid;
+            0
+        }
+        Err(e) => e.to_errno(),
+    }
+}
+
+/// The verbs device behind a device.
+///
+/// # Safety
+///
+/// As include/kfi/import.h says.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_device_native(
+    device: *mut bindings::kfi_device,
+) -> *mut bindings::ib_device {
+    // SAFETY: The caller passes a device; only those of this provider have this table. CAST: the public part is at the
+    // head.
+    unsafe {
+        if (*device).ops == DEVICE_OPS.as_ptr() {
+            (*device.cast_const().cast::<DeviceHead>()).device.as_raw()
+        } else {
+            ptr::null_mut()
+        }
+    }
+}
+
+as_declared!(kfi_device_native);
+
 /// The table of devices.
 static DEVICE_OPS: Table<bindings::kfi_device_ops> = Table(bindings::kfi_device_ops {
     domain_open: Some(domain_open),
+    port_id: Some(port_id),
 });

@@ -9,6 +9,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    error::to_result,
     prelude::*,
     sync::{
         aref::{
@@ -175,6 +176,17 @@ impl Device {
         // SAFETY: The device is there and has this port; per-port data lives as long as the
         // device's memory.
         self.has_port(port) && unsafe { bindings::rdma_protocol_roce(self.as_raw(), port) }
+    }
+
+    /// The first GID of a port.
+    ///
+    /// To be called on a [`DeviceGuard`]; `EINVAL` when there is no such port.
+    pub fn gid(&self, port: u32) -> Result<[u8; 16]> {
+        let mut gid = [0; 16];
+        // SAFETY: `as_raw()` points to a device by the type invariant, whose caches are there until
+        // it is freed; the function checks the port, and fills in 16 bytes.
+        to_result(unsafe { bindings::rdma_port_gid(self.as_raw(), port, gid.as_mut_ptr()) })?;
+        Ok(gid)
     }
 
     /// Whether DMA addresses of this device are kernel virtual addresses, as software devices have

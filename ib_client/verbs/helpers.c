@@ -31,6 +31,16 @@ bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev)
 /* Protects the lists of devices that clients keep; Rust has no static locks. */
 static DEFINE_MUTEX(rdma_clients_mutex);
 
+int rust_helper_rdma_port_gid(struct ib_device *dev, u32 port, u8 *gid)
+{
+	union ib_gid first;
+	int ret = rdma_query_gid(dev, port, 0, &first);
+
+	if (!ret)
+		memcpy(gid, first.raw, sizeof(first.raw));
+	return ret;
+}
+
 void rust_helper_rdma_clients_lock(void)
 {
 	mutex_lock(&rdma_clients_mutex);

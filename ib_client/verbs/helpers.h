@@ -3,6 +3,7 @@
 #ifndef _RDMA_RUST_HELPERS_H
 #define _RDMA_RUST_HELPERS_H
 
+#include <rdma/ib_cache.h>
 #include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
@@ -13,6 +14,7 @@ bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
 bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev);
+int rust_helper_rdma_port_gid(struct ib_device *dev, u32 port, u8 *gid);
 void rust_helper_rdma_clients_lock(void);
 void rust_helper_rdma_clients_unlock(void);
 

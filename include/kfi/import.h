@@ -27,6 +27,15 @@
 struct kfi_domain *kfi_domain_import(struct ib_pd *pd);
 
 /**
+ * kfi_device_native() - the verbs object behind a device
+ * @device: one that the caller may use
+ *
+ * Context: Any.
+ * Return: the device; NULL when it belongs to another provider.
+ */
+struct ib_device *kfi_device_native(struct kfi_device *device);
+
+/**
  * kfi_ep_import() - view a queue pair as an endpoint
  * @domain: from kfi_domain_import() of the queue pair's protection domain
  * @id: its rdma_cm_id, or NULL; kept for kfi_ep_addr() only

@@ -42,6 +42,7 @@ struct module;
 struct net;
 
 #define KFI_NAME_MAX		64
+#define KFI_PORT_ID_SIZE	16
 /* What every provider carries in each direction; see kfi_device_attr.max_private_data. */
 #define KFI_PRIVATE_DATA_MIN	56
 
@@ -292,6 +293,20 @@ struct kfi_device {
 		struct module	*owner;
 	} core;
 };
+
+/**
+ * kfi_device_port_id() - what tells a port of a device from those of other hosts
+ * @device: the device
+ * @port: number of the port, from 1
+ * @id: filled in, KFI_PORT_ID_SIZE bytes: the port's GID 0 over RDMA; over TCP one of the same form, whose last eight
+ *	bytes are made of the address of a network interface of the host, or random when it has none
+ *
+ * For protocols in which an initiator or a target port has a name. It may change with the addresses of the host.
+ *
+ * Context: Process.
+ * Return: 0; -EINVAL @device or @id is NULL or there is no such port; -EOPNOTSUPP ports have no such thing; -ENODEV.
+ */
+int kfi_device_port_id(struct kfi_device *device, u32 port, u8 *id);
 
 /**
  * struct kfi_client - a consumer that wants to hear of devices

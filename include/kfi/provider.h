@@ -151,9 +151,11 @@ struct kfi_domain_ops {
  * struct kfi_device_ops - a device
  * @domain_open: kfi_domain.device and kfi_domain.core are set by kfi.ko afterwards; @flags are those that the device's
  *	capabilities allow; @owner outlives the domain
+ * @port_id: see kfi_device_port_id(); NULL: ports have no such thing
  */
 struct kfi_device_ops {
 	struct kfi_domain *(*domain_open)(struct kfi_device *device, u32 flags, const char *owner);
+	int (*port_id)(struct kfi_device *device, u32 port, u8 *id);
 };
 
 /**

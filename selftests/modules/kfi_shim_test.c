@@ -672,6 +672,7 @@ static void close_domain(struct kfi_domain *domain)
 static void test_domain(void)
 {
 	int refs = module_refcount(THIS_MODULE);
+	u8 port_id[KFI_PORT_ID_SIZE];
 	struct kfi_domain *domain;
 
 	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], 0)) == -ENODEV);
@@ -680,6 +681,8 @@ static void test_domain(void)
 	EXPECT(domain->device == &devices[0]);
 	EXPECT(!strcmp(domain->core.consumer, KBUILD_MODNAME));
 	EXPECT(PTR_ERR(kfi_domain_open(NULL, 0)) == -EINVAL);
+	EXPECT(kfi_device_port_id(&devices[0], 1, port_id) == -EOPNOTSUPP);
+	EXPECT(kfi_device_port_id(&devices[1], 1, port_id) == -ENODEV);
 	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], KFI_DOMAIN_UNSAFE_GLOBAL_RKEY)) == -EOPNOTSUPP);
 	EXPECT(PTR_ERR(kfi_domain_open(&devices[0], 2)) == -EOPNOTSUPP);
 	EXPECT(PTR_ERR(kfi_domain_open(&devices[1], 0)) == -ENODEV);

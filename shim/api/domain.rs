@@ -5,6 +5,7 @@
 //! The mapping functions run for each operation of a consumer, so they check no more than C would.
 
 use super::{
+    errno,
     pointer,
     prototypes,
     required, //
@@ -41,11 +42,30 @@ prototypes!(
     __kfi_dma_sync_single_for_device,
     __kfi_dma_unmap_single,
     __kfi_domain_open,
+    kfi_device_port_id,
     kfi_dma_map_sg,
     kfi_dma_unmap_sg,
     kfi_domain_get,
     kfi_domain_put,
 );
+
+/// Documented in kfi.h.
+///
+/// # Safety
+///
+/// `device` is NULL, or a device that the caller may use; `id` is NULL or has room for KFI_PORT_ID_SIZE bytes.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_device_port_id(
+    device: *mut kfi_device,
+    port: u32,
+    id: *mut u8,
+) -> c_int {
+    errno(required(device).and_then(|device| {
+        let id = required(id)?;
+        // SAFETY: Promised by the caller.
+        unsafe { objects::port_id(Device::from_raw(device), port, id.cast().as_mut()) }
+    }))
+}
 
 /// A view of the domain that a consumer passes.
 ///

@@ -14,10 +14,14 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    error::to_result,
     prelude::*,
     str::CStr,
     types::Opaque, //
 };
+
+/// What tells a port of a device from those of other hosts.
+pub(crate) type PortId = [u8; bindings::KFI_PORT_ID_SIZE as usize];
 
 /// A device, as the provider has announced it. Constant while it can be seen.
 #[repr(transparent)]
@@ -126,6 +130,14 @@ impl Device {
         show("max_private_data", attr.max_private_data.into());
         show("nr_vectors", attr.nr_vectors.into());
         show("numa_node", attr.numa_node.into());
+    }
+
+    /// What tells a port from those of other hosts.
+    pub(crate) fn port_id(&self, port: u32, id: &mut PortId) -> Result {
+        // SAFETY: kfi_device_add() refuses NULL; the table lives as long as the device.
+        let port_id = unsafe { (*self.fields().ops).port_id }.ok_or_else(errno::eopnotsupp)?;
+        // SAFETY: The device is there while it is borrowed; `id` has room for what is filled in.
+        to_result(unsafe { port_id(self.as_raw(), port, id.as_mut_ptr()) })
     }
 
     /// Asks the provider for a domain. Nothing of kfi's own is set in it yet.

@@ -15,7 +15,10 @@ use crate::{
 };
 use kernel::{
     error::to_result,
-    ffi::c_char,
+    ffi::{
+        c_char,
+        c_int, //
+    },
     prelude::*,
     types::Opaque, //
 };
@@ -73,8 +76,21 @@ unsafe extern "C" fn domain_open(
     object::into_ptr(Domain::new().map(object::give))
 }
 
+/// # Safety
+///
+/// Called by kfi.ko for the device; `id` has room for KFI_PORT_ID_SIZE bytes.
+unsafe extern "C" fn port_id(_device: *mut bindings::kfi_device, port: u32, id: *mut u8) -> c_int {
+    if port != 1 {
+        return EINVAL.to_errno();
+    }
+    // SAFETY: By the function's contract.
+    unsafe { bindings::kfi_host_id(id) };
+    0
+}
+
 static OPS: Table<bindings::kfi_device_ops> = Table(bindings::kfi_device_ops {
     domain_open: Some(domain_open),
+    port_id: Some(port_id),
 });
 
 /// The device as long as clients see it.
