@@ -532,12 +532,12 @@ cleanup_all()
 	wait_until nvme_gone || rc=1
 	perf_end || { echo "kfi_perf does not end"; rc=1; }
 	target_down || rc=1
-	# shellcheck source=selftests/iscsi.sh
-	. "$KFI_SELFTESTS/iscsi.sh"
-	iscsi_cleanup || rc=1
 	# shellcheck source=selftests/srp.sh
 	. "$KFI_SELFTESTS/srp.sh"
 	srp_cleanup || rc=1
+	# shellcheck source=selftests/iscsi.sh
+	. "$KFI_SELFTESTS/iscsi.sh"
+	iscsi_cleanup || rc=1
 	ports_down || rc=1
 	null_disk_gone || rc=1
 	for m in kfi_test kfi_perf kfi_sample nvme_rdma nvme_tcp nvmet_rdma nvmet_tcp nvme_fabrics nvmet null_blk rdma_rxe siw \

@@ -5,6 +5,35 @@
 
 LIO=/sys/kernel/config/target
 SRP_PORT=5555
+SRP_IP0=$IP0 SRP_IP1=$IP1
+# ib_srpt listens on the wildcard address of IPv6, where siw takes no connections of IPv4.
+[ "$KFI_DEVICE" != siw ] || SRP_IP0='[fd00::1]' SRP_IP1='[fd00::2]'
+
+# srp_net_up: for IPv6 what veth_up does for IPv4.
+srp_net_up()
+{
+	[ "$KFI_DEVICE" = siw ] || return 0
+	[ -z "$(ip -6 rule show pref 10)" ] || return 0
+	ip addr add fd00::1/64 dev v0 nodad && ip addr add fd00::2/64 dev v1 nodad || return
+	ip -6 rule add pref 1 iif v0 lookup local
+	ip -6 rule add pref 2 iif v1 lookup local
+	ip -6 rule add pref 10 from fd00::1 to fd00::2 lookup 101
+	ip -6 rule add pref 11 from fd00::2 to fd00::1 lookup 102
+	ip -6 rule add pref 1000 lookup local
+	ip -6 rule del pref 0
+	ip -6 route add fd00::2/128 dev v0 table 101 && ip -6 route add fd00::1/128 dev v1 table 102 || return
+	ip neigh replace fd00::2 lladdr "$(cat /sys/class/net/v1/address)" dev v0 nud permanent &&
+		ip neigh replace fd00::1 lladdr "$(cat /sys/class/net/v0/address)" dev v1 nud permanent
+}
+
+srp_net_down()
+{
+	local pref
+
+	[ -n "$(ip -6 rule show pref 10)" ] || return 0
+	ip -6 rule add pref 0 lookup local
+	for pref in 1 2 10 11 1000; do ip -6 rule del pref $pref; done
+}
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -38,7 +67,7 @@ srp_target_up()
 {
 	local tpg name id a
 
-	modprobe target_core_iblock && { loaded ib_srpt || modprobe ib_srpt; } || return
+	srp_net_up && modprobe target_core_iblock && { loaded ib_srpt || modprobe ib_srpt; } || return
 	mkdir -p $LIO/core/iblock_1/disk || return
 	echo udev_path=/dev/nullb0 > $LIO/core/iblock_1/disk/control || return
 	echo 1 > $LIO/core/iblock_1/disk/enable || return
@@ -108,14 +137,33 @@ srp_disk()
 	return 1
 }
 
-# srp_login [OPTION,...]: to the target on IP0; prints the disk.
-srp_login()
+srp_channels() { cat "/sys/class/scsi_host/host$(srp_host)/ch_count"; }
+# srp_login_once [OPTION,...]: prints the disk; fails, too, when there are fewer channels than were asked for.
+srp_login_once()
 {
 	local guid
 
 	guid=$(srp_guid) && modprobe sd_mod || return
-	echo "id_ext=$guid,ioc_guid=$guid,src=$IP1,dest=$IP0:$SRP_PORT${1:+,$1}" > "$(srp_host_class)/add_target" || return
+	echo "id_ext=$guid,ioc_guid=$guid,src=$SRP_IP1,dest=$SRP_IP0:$SRP_PORT${1:+,$1}" > "$(srp_host_class)/add_target" || return
+	case ${1:-} in
+	*ch_count=*) [[ $1, = *ch_count=$(srp_channels),* ]] || return ;;
+	esac
 	wait_until srp_disk && srp_disk
+}
+
+# srp_login [OPTION,...]: to the target on IP0; prints the disk. ib_srpt writes to the initiator as soon as it has accepted,
+# with a length of zero; siw ends the connection when that comes together with the accept.
+srp_login()
+{
+	local try
+
+	for try in 1 2 3 4 5 6; do
+		srp_login_once "$@" && return
+		[ "$KFI_DEVICE" = siw ] || break
+		echo "attempt $try failed" >&2
+		srp_logout
+	done
+	return 1
 }
 
 # srp_logout: of all logins, and wait until they are gone.
@@ -165,11 +213,16 @@ srp_target_gone() { srp_target_down && srp_target_unload; }
 # srp_cleanup: called by cleanup_all.
 srp_cleanup()
 {
-	local rc=0
+	local rc=0 m
 
 	srp_logout || rc=1
 	unloaded ib_srp || { echo "module ib_srp does not unload"; rc=1; }
 	srp_target_down || { echo "the SRP target does not go"; rc=1; }
 	unloaded ib_srpt || { echo "module ib_srpt does not unload"; rc=1; }
+	# They come with the first backstore.
+	for m in target_core_file target_core_pscsi target_core_user; do
+		unloaded $m || rc=1
+	done
+	srp_net_down
 	return $rc
 }
