@@ -30,7 +30,7 @@ half()
 	local which=$1
 	shift
 	fio --name="half$which" --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=16 --offset="$((which * MIB))M" \
-		--size="${MIB}M" --verify=crc32c --verify_fatal=1 --minimal "$@" > "/tmp/half$which.out" 2>&1
+		--size="${MIB}M" --verify=crc32c --verify_fatal=1 --verify_state_save=0 --minimal "$@" > "/tmp/half$which.out" 2>&1
 }
 keep_written() { half 0 --rw=write --bs=16k --do_verify=0; }
 keep_intact() { half 0 --rw=write --bs=16k --verify_only=1 || { tail -n 5 /tmp/half0.out; return 1; }; }
@@ -51,19 +51,20 @@ port_removed() { port_gone && a_while && target_port rdma; }
 target_unplugged() { rdma link del "$DEV0" && port_gone && port_up 0 && target_port rdma; }
 initiator_unplugged() { rdma link del "$DEV1" && wait_until nvme_gone && port_up 1; }
 
-# one_round FAULT: nothing is lost, nothing is wrong. When the initiator's own device goes, so does the disk.
+# one_round FAULT: nothing is lost, nothing is wrong. When the initiator's own device goes, so does the disk; reads of a disk that
+# is gone end at once as at its end, which fio takes for data, so there it only writes.
 one_round()
 {
-	local fault=$1 start rc=0 io
+	local fault=$1 start rc=0 io how=(--do_verify=1)
 
 	start=$(io_served)
-	half 1 --rw=randwrite --bsrange=4k-128k --bs_unaligned=0 --do_verify=1 &
+	[ "$fault" != initiator_unplugged ] || how=(--do_verify=0 --time_based --runtime=600)
+	half 1 --rw=randwrite --bsrange=4k-128k --bs_unaligned=0 "${how[@]}" &
 	io=$!
 	wait_until io_more_served $((start + RANDOM % 100)) || return
 	"$fault" || return
 	if [ "$fault" = initiator_unplugged ]; then
 		wait $io && { echo "I/O went on without a device"; return 1; }
-		! grep -i "verify" /tmp/half1.out || return
 		connect || return
 	else
 		wait $io || rc=1
@@ -91,6 +92,6 @@ ktap_here "both ported drivers over $KFI_DEVICE" setup
 ktap_here "connect, write" eval 'connect && keep_written'
 rm -f /tmp/soak.done
 ktap_here "$time s of faults under verified I/O" rounds
-ktap_diag "seed $seed; $(sort /tmp/soak.done | uniq -c | awk '{ printf "%s%d x %s", NR > 1 ? ", " : "", $1, $2 }')"
+ktap_diag "seed $seed; $(sort /tmp/soak.done | uniq -c | awk '{ printf "%s%d x %s", (NR > 1 ? ", " : ""), $1, $2 }')"
 ktap_here "unload" stop
 ktap_finished
