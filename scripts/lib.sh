@@ -186,3 +186,28 @@ source_files()
 	( cd "$KFI_TOP" && find . \( -name .git -o -path ./build -o -name '*_generated.*' -o -name __pycache__ \) -prune -o \
 		-type f \( "${expr[@]}" \) -printf '%P\n' | sort )
 }
+
+# --- series of patches -----------------------------------------------------------------------------
+
+# series_steps SERIES KERNEL [TEST...]: what tests (default: all that are meant for KERNEL) want of a series: each of its steps
+# ("each"), the last one (""), or nothing (fails). Its file "tests" names them; the first *_steps is the one that takes each.
+series_steps()
+{
+	local series=$1 kernel=$2 own t rc=1
+	shift 2
+
+	[ -f "$series/tests" ] || return
+	own=$(tr -s '[:space:]' '\n' < "$series/tests" | grep -m 1 '_steps$')
+	if [ $# -eq 0 ] || [ "$*" = all ]; then
+		! grep -qE "^# kfi-test:.*kernels=([a-z-]+,)*$kernel(,| |\$)" "$KFI_TOP/selftests/$own.sh" 2> /dev/null || echo each
+		return 0
+	fi
+	for t in "$@"; do
+		case $t in
+		"$own"|*:*) ! grep -qw "${t%%:*}" "$series/tests" || { echo each; return 0; } ;;
+		demo|bench|nvme_soak) [[ $series != */nvme* ]] || rc=0 ;;
+		*) ! grep -qw "$t" "$series/tests" || rc=0 ;;
+		esac
+	done
+	return $rc
+}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the iSER port: the module loads, logs in, does verified I/O, logs out, unloads.
-# kfi-test: kernels=uml limit=120 order=32
+# kfi-test: kernels=none limit=120 order=32
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/iscsi.sh"
 

@@ -68,13 +68,17 @@ kbuild()
 	grep -E -A1 '(warning|error|WARNING): ' "$log" | grep -vE '^--|warnings? emitted'
 }
 clippy() { kbuild clippy CLIPPY=1; }
-# The patches: each of them, and each step of a series that has a module, for the kernel for which all steps are built anyway.
+# The patches: each of them, and each step of a series whose steps are built anyway, for the same kernel; of the others the last.
 patches()
 {
-	local d
+	local d only steps
 
 	for d in patches/*/module; do
-		scripts/series check "$(dirname "$d")" uml > /dev/null 2> /tmp/patches.out || cat /tmp/patches.out
+		d=$(dirname "$d") only=
+		if steps=$(series_steps "$d" uml) && [ -z "$steps" ]; then
+			only=last
+		fi
+		scripts/series check "$d" uml $only > /dev/null 2> /tmp/patches.out || cat /tmp/patches.out
 	done
 }
 sparse() { kbuild sparse C=2 W=1 CHECK=$KFI_IN_TOP/scripts/sparse; }

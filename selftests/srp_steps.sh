@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the ib_srp port: the module loads, logs in, does verified I/O, logs out, unloads.
-# kfi-test: kernels=uml limit=120 order=22
+# kfi-test: kernels=none limit=120 order=22
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/srp.sh"
 
