@@ -175,6 +175,74 @@ iscsi_discovered()
 	grep -q "$IQN" /tmp/discover.out || { cat /tmp/discover.out /tmp/iscsid.log; return 1; }
 }
 
+# --- what both ends are put through --------------------------------------------------------------
+
+# iscsi_crossed BYTES MIB: most of MIB has left the target's end of the veth pair since iscsi_bytes was BYTES.
+iscsi_bytes() { cat /sys/class/net/v1/statistics/rx_bytes; }
+iscsi_crossed() { [ $(($(iscsi_bytes) - $1)) -gt $(($2 * 900000)) ]; }
+
+# iscsi_agreed IMMEDIATE R2T BURST: log in anew with ImmediateData and InitialR2T (Yes or No) and FirstBurstLength, which the
+# target has to allow. Sets disk.
+iscsi_agreed()
+{
+	local agreed
+
+	iscsi_end
+	disk=$(iscsi_login "session.iscsi.ImmediateData=$1" "session.iscsi.InitialR2T=$2" \
+		"session.iscsi.FirstBurstLength=$3") || return
+	agreed="$(iscsi_session immediate_data) $(iscsi_session initial_r2t)"
+	[ "$(sed 's/Yes/1/g; s/No/0/g' <<< "$1 $2")" = "$agreed" ] || { echo "immediate_data, initial_r2t: $agreed"; return 1; }
+}
+
+# iscsi_scattered OFFSET [COMMANDS]: 2 MiB of $disk in one call, from 512 pieces of memory that lie apart, OFFSET into a page;
+# written, read and compared. It takes at most so many commands each way.
+iscsi_scattered()
+{
+	python3 - "$disk" "$@" <<-'P'
+	import mmap, os, sys
+
+	def pieces(mem):
+	    start = int(sys.argv[2])
+	    view = memoryview(mem)
+	    return [view[i:i + 4096] for i in range(start, start + 512 * 8192, 8192)]
+
+	def done():
+	    with open(f"/sys/block/{os.path.basename(sys.argv[1])}/stat") as stat:
+	        numbers = [int(n) for n in stat.read().split()]
+	        return numbers[0], numbers[2], numbers[4], numbers[6]
+
+	out, back = (mmap.mmap(-1, 513 * 8192) for _ in range(2))
+	for piece in pieces(out):
+	    piece[:] = os.urandom(4096)
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+	before = done()
+	assert os.pwritev(fd, pieces(out), 0) == 2 << 20
+	assert os.preadv(fd, pieces(back), 0) == 2 << 20
+	reads, read, writes, written = (b - a for a, b in zip(before, done()))
+	print(f"{reads} reads, {writes} writes")
+	assert all(a == b for a, b in zip(pieces(out), pieces(back))), "data differ"
+	os.close(fd)
+	most = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 20
+	assert read == written == 4096 and reads <= most and writes <= most, "in other commands"
+	P
+}
+
+# iscsi_reset_lun MIB: three times under I/O, then verify so much of $disk.
+iscsi_reset_lun()
+{
+	io_start || return
+	for _ in 1 2 3; do
+		sg_reset --device "$disk" || return
+	done
+	io_stop && fio_verify "$disk" "$1"
+}
+
+# The session comes back by itself, and with it the commands that were under way.
+iscsi_failed() { ! iscsi_state LOGGED_IN; }
+iscsi_back() { KFI_WAIT=60 wait_until iscsi_state LOGGED_IN && KFI_WAIT=60 wait_until iscsi_disk; }
+
+# --- the end of a test ---------------------------------------------------------------------------
+
 # iscsi_cleanup: whatever a test has left; for cleanup_all.
 iscsi_cleanup()
 {
