@@ -3,7 +3,7 @@
 # The ported ib_iser, all of its patches: discovery, immediate and unsolicited data, large commands, both ways to register
 # memory, error handling, and every way in which a connection can end while I/O is under way. The target is the kernel's own;
 # over TCP, without an RDMA device, it is the ported one.
-# kfi-test: limit=150 order=33 devices=all
+# kfi-test: kernels=uml,uml-debug limit=150 order=33 devices=all
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/iscsi.sh"
 

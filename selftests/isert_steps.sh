@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the isert port: the module loads, serves verified I/O to the stock initiator, lets go, unloads.
-# kfi-test: kernels=uml limit=120 order=34
+# kfi-test: kernels=none limit=120 order=34
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/iscsi.sh"
 

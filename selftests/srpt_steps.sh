@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every step of the ib_srpt port: the module loads, takes a login of the kernel's own initiator, serves verified I/O, with
 # receives of each channel and with shared ones, lets go, unloads.
-# kfi-test: kernels=uml limit=240 order=23
+# kfi-test: kernels=none limit=240 order=23
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/srp.sh"
 
