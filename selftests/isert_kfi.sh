@@ -25,7 +25,7 @@ target() { isert_ported "$STEP" && iscsi_target_up /dev/nullb0; }
 start() { target && host "$1"; }
 target_gone() { iscsi_target_down && isert_unload; }
 stop() { iscsi_end && iser_unload && target_gone; }
-login() { disk=$(iscsi_login "$@") && fallen_back; }
+login() { disk=$(iscsi_login) && fallen_back; }
 verify() { login && fio_verify "$disk" $MIB; }
 with() { iscsi_agreed "$@" && fio_verify "$disk" $MIB; }
 busy() { ! rmmod ib_isert && iscsi_state LOGGED_IN; }

@@ -189,8 +189,8 @@ int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kv
 }
 
 /*
- * sendmsg() with MSG_SPLICE_PAGES takes references to pages, which it wants to be counted. It would take vmalloc's too; those
- * may be pages of anything.
+ * sendmsg() with MSG_SPLICE_PAGES takes references to pages, which it wants to be counted. It would take vmalloc's
+ * too; those may be pages of anything.
  */
 bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len)
 {

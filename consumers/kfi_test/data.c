@@ -85,8 +85,15 @@ static int message_pool(void) { return with(KFI_POLL_WORKQUEUE, use_pool, messag
 static void use_srx(struct kfi_pair *pair) { pair->use_srx = true; }
 static int message_srx(void) { return with(KFI_POLL_SOFTIRQ, use_srx, message); }
 
-static void first_vector(struct kfi_pair *pair) { pair->vector = 0; }
-static void second_vector(struct kfi_pair *pair) { pair->vector = 1; }
+static void first_vector(struct kfi_pair *pair)
+{
+	pair->vector = 0;
+}
+
+static void second_vector(struct kfi_pair *pair)
+{
+	pair->vector = 1;
+}
 
 static int on_its_cpu(struct fixture *f)
 {
@@ -100,7 +107,8 @@ static int vectors(void)
 {
 	int ret;
 
-	if (strcmp(kfi_test_device->provider_name, "tcp") || !cpu_online(0) || num_possible_cpus() < 2 || !cpu_online(1))
+	if (strcmp(kfi_test_device->provider_name, "tcp") || num_possible_cpus() < 2 || !cpu_online(0) ||
+	    !cpu_online(1))
 		return KFI_SKIP;
 	if (!kfi_expect(kfi_test_device->attr.nr_vectors, num_possible_cpus()))
 		return -EBADMSG;
@@ -229,8 +237,8 @@ static int large_on(struct kfi_pair *pair, struct kfi_buf *source, struct kfi_bu
 
 	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
 	while (!ret && nr < NR_LARGE) {
-		ret = kfi_side_rma(a, &wait[nr], KFI_OP_WRITE, source, LARGE - nr * 1000, kfi_buf_addr(target) + nr * 1000,
-				   target->mr->rkey);
+		ret = kfi_side_rma(a, &wait[nr], KFI_OP_WRITE, source, LARGE - nr * 1000,
+				   kfi_buf_addr(target) + nr * 1000, target->mr->rkey);
 		nr += !ret;
 	}
 	if (close)

@@ -115,7 +115,11 @@ fn a_registration_ends_once_by_the_next_key() {
     let new = t.next_key(id);
     assert_eq!(t.check(7, old.into(), 0x1000, 1, READ), Err(Fault::Key));
     assert_eq!(t.invalidate(7, old), Err(Fault::Key), "not by the peer");
-    assert_eq!(t.retire(6, old), Err(Fault::Key), "not by another connection");
+    assert_eq!(
+        t.retire(6, old),
+        Err(Fault::Key),
+        "not by another connection"
+    );
     assert_eq!(t.retire(7, old), Ok(id));
     assert_eq!(t.retire(7, old), Err(Fault::Key));
     t.register(id, new, &grant(READ)).unwrap();
