@@ -269,6 +269,10 @@ impl Tx {
                 if op.fence && link.session.reads_outstanding() != 0 {
                     return Ok(None);
                 }
+                // Those before it may be in the region that it ends.
+                if op.kind == Kind::Invalidate && !self.frames.is_empty() {
+                    return Ok(None);
+                }
                 let result = Self::local(conn, link, op);
                 op.progress = Progress::Done;
                 self.started = self.started.saturating_add(1);
