@@ -245,6 +245,8 @@ def acknowledgements_for_nothing():
     broken(lambda h: h.send(h.frame(op_data=2)), report=PROTOCOL)
     # Surplus ones, and before everything that is posted has left.
     broken(lambda h: (h.recv(40), h.send(h.frame(op_data=2) * 40)), loop="write", size=65536, depth=8)
+    # One for data that are with the client's TCP, and have not been taken.
+    broken(lambda h: (h.recv(40), h.send(h.frame(op_data=2))), loop="write", size=20000, depth=1)
 
 
 @case

@@ -199,6 +199,18 @@ bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len)
 	return virt_addr_valid(addr) && sendpages_ok(virt_to_page(addr), offset + len, 0);
 }
 
+/* Sequence number behind what was given to TCP. */
+u32 rust_helper_kfi_sock_written(struct socket *sock)
+{
+	return READ_ONCE(tcp_sk(sock->sk)->write_seq);
+}
+
+/* Whether the peer's TCP has everything before @seq, so that ours has dropped it. */
+bool rust_helper_kfi_sock_acked(struct socket *sock, u32 seq)
+{
+	return !before(READ_ONCE(tcp_sk(sock->sk)->snd_una), seq);
+}
+
 void rust_helper_kfi_sock_reset(struct socket *sock)
 {
 	struct sock *sk = sock->sk;

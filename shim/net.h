@@ -32,6 +32,8 @@ int rust_helper_kfi_sock_error(struct socket *sock);
 bool rust_helper_kfi_sock_peer_ended(struct socket *sock);
 bool rust_helper_kfi_sock_readable(struct socket *sock);
 bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len);
+u32 rust_helper_kfi_sock_written(struct socket *sock);
+bool rust_helper_kfi_sock_acked(struct socket *sock, u32 seq);
 void rust_helper_kfi_sock_reset(struct socket *sock);
 int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor);
 void rust_helper_kfi_sock_abort_on_close(struct socket *sock);

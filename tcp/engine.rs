@@ -607,7 +607,7 @@ impl Engine {
         if tx {
             if let Some(tx) = &mut self.tx {
                 // What the socket keeps is the consumer's again.
-                if let Some(socket) = self.socket.as_ref().filter(|_| tx.has_lent()) {
+                if let Some(socket) = self.socket.as_ref().filter(|socket| tx.has_lent(socket)) {
                     socket.reset();
                 }
                 tx.flush(conn, ep);

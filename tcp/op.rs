@@ -195,8 +195,8 @@ pub(crate) struct TxOp {
     pub(crate) progress: Progress,
     /// The peer was asked to acknowledge.
     pub(crate) acked: bool,
-    /// The socket keeps its memory.
-    pub(crate) lent: bool,
+    /// The socket keeps its memory, until the peer's TCP has everything before this place in the stream.
+    pub(crate) lent: Option<u32>,
     /// Number among the operations that the peer counts, once it is sent.
     pub(crate) ordinal: u32,
     /// The outcome, once it is over.
@@ -222,7 +222,7 @@ impl TxOp {
             len: 0,
             progress: Progress::Queued,
             acked: false,
-            lent: false,
+            lent: None,
             ordinal: 0,
             status: 0,
         })

@@ -191,6 +191,7 @@ impl Link {
         let mut reader = Reader {
             link: self,
             conn,
+            socket,
             ep,
             tx,
             receives,
@@ -215,6 +216,7 @@ impl Link {
 struct Reader<'a> {
     link: &'a mut Link,
     conn: &'a Arc<Conn>,
+    socket: &'a Socket<Conn>,
     ep: &'a Endpoint,
     tx: &'a mut Tx,
     receives: &'a mut Receives,
@@ -316,7 +318,7 @@ impl Reader<'_> {
                 return self.start(Target::Read(number));
             }
             Incoming::Ack => {
-                self.tx.acknowledged()?;
+                self.tx.acknowledged(self.socket)?;
                 session.placed(header);
                 return Ok(());
             }

@@ -78,6 +78,8 @@ pub(crate) struct Tx {
     frames: Frames,
     /// Operations whose memory the socket keeps, because the peer has not acknowledged them.
     lent: u32,
+    /// Where in the stream the last of it ends.
+    lent_end: u32,
 }
 
 impl Tx {
@@ -90,6 +92,7 @@ impl Tx {
             ordinal: 0,
             frames: Frames::new(),
             lent: 0,
+            lent_end: 0,
         }
     }
 
@@ -382,7 +385,7 @@ impl Tx {
             Err(error) => return Err(error.into()),
         };
         if batch.lent {
-            self.note_lent();
+            self.note_lent(socket);
         }
         self.advance(link, taken);
         Ok(taken == whole)
@@ -449,20 +452,20 @@ impl Tx {
     }
 
     /// Notes that the socket keeps memory of the operation whose frame is the oldest.
-    fn note_lent(&mut self) {
+    fn note_lent(&mut self, socket: &Socket<Conn>) {
         if let Some(Owner::Op(number)) = self.frames.waiting().first().map(|frame| frame.owner) {
             if let Some(op) = self.ops.get(number.wrapping_sub(self.base)) {
-                if !op.lent {
-                    op.lent = true;
+                self.lent_end = socket.written();
+                if op.lent.replace(self.lent_end).is_none() {
                     self.lent = self.lent.saturating_add(1);
                 }
             }
         }
     }
 
-    /// Whether the socket may still have memory of operations that nobody has acknowledged.
-    pub(super) fn has_lent(&self) -> bool {
-        self.lent != 0
+    /// Whether the socket still has memory of operations.
+    pub(super) fn has_lent(&self, socket: &Socket<Conn>) -> bool {
+        self.lent != 0 && !socket.acked(self.lent_end)
     }
 
     /// Notes that the socket has taken so many bytes.
@@ -507,14 +510,19 @@ impl Tx {
     }
 
     /// An acknowledgement has come.
-    pub(super) fn acknowledged(&mut self) -> Result<(), Fault> {
+    pub(super) fn acknowledged(&mut self, socket: &Socket<Conn>) -> Result<(), Fault> {
         // One that has not left yet cannot be meant.
         let at = self.waiting(Progress::AwaitsAck).ok_or(Fault::Ack)?;
         if let Some(op) = self.ops.get(at) {
-            op.progress = Progress::Done;
-            if core::mem::take(&mut op.lent) {
+            if let Some(end) = op.lent {
+                // Memory that our TCP has not sent, or not for the last time, is not the consumer's, whatever the peer says.
+                if !socket.acked(end) {
+                    return Err(Fault::Ack);
+                }
+                op.lent = None;
                 self.lent = self.lent.saturating_sub(1);
             }
+            op.progress = Progress::Done;
         }
         Ok(())
     }

@@ -378,7 +378,19 @@ impl<W: Watcher> Socket<W> {
         usize::try_from(ret).map_err(|_| Error::from_errno(ret))
     }
 
-    /// Ends the connection at once, and forgets what has not been sent, or not been acknowledged by the peer's TCP.
+    /// Where in the stream the bytes end that were given to TCP. For who sends: nobody else adds some meanwhile.
+    pub(crate) fn written(&self) -> u32 {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_written(self.as_raw()) }
+    }
+
+    /// Whether the peer's TCP has everything before such a place, so that ours keeps none of it.
+    pub(crate) fn acked(&self, end: u32) -> bool {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_acked(self.as_raw(), end) }
+    }
+
+    /// Ends the connection at once: TCP forgets what has not been sent, or not been acknowledged by the peer's.
     pub(crate) fn reset(&self) {
         // SAFETY: The socket is valid.
         unsafe { bindings::kfi_sock_reset(self.as_raw()) };

@@ -149,7 +149,7 @@ unsafe fn fill_tx(conn: &Conn, op: &bindings::kfi_op, slot: &mut TxOp) -> Result
     slot.rkey = op.rkey;
     slot.progress = Progress::Queued;
     slot.acked = false;
-    slot.lent = false;
+    slot.lent = None;
     slot.status = 0;
     Ok(())
 }
