@@ -145,6 +145,11 @@ impl Domain {
         drop(region);
     }
 
+    /// Ends a registration.
+    pub(crate) fn end(&self, id: Id) {
+        self.keys.lock().table.end(id);
+    }
+
     /// Ends a registration, and makes the key for the next one.
     pub(crate) fn next_key(&self, id: Id) -> u32 {
         self.keys.lock().table.next_key(id)

@@ -102,6 +102,13 @@ impl Slot {
             len: 0,
         }
     }
+
+    fn end(&mut self) {
+        if self.state == State::Live {
+            self.ended = self.key;
+            self.state = State::Idle;
+        }
+    }
 }
 
 /// What a good key leads to.
@@ -258,6 +265,13 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         }
     }
 
+    /// Ends what was registered, without making a key. The consumer's operation may still say so too.
+    pub(crate) fn end(&mut self, id: Id) {
+        if let Some(slot) = self.slot_mut(id) {
+            slot.end();
+        }
+    }
+
     /// Ends what was registered, and makes the key for the next registration.
     pub(crate) fn next_key(&mut self, id: Id) -> u32 {
         let permutation = self.permutation;
@@ -267,10 +281,7 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
         if slot.state == State::Free {
             return NO_KEY;
         }
-        if slot.state == State::Live {
-            slot.ended = slot.key;
-        }
-        slot.state = State::Idle;
+        slot.end();
         loop {
             slot.generation = slot.generation.wrapping_add(1);
             slot.key = permutation.apply((slot.generation << INDEX_BITS) | (id.0 & INDEX_MASK));
@@ -342,13 +353,17 @@ impl<S: AsRef<[Slot]> + AsMut<[Slot]>> Table<S> {
     /// The same for the consumer's operation. A consumer that posts it in front of the next registration has made the
     /// key for that before, which has ended this one.
     pub(crate) fn retire(&mut self, owner: u64, key: u32) -> Result<Id, Fault> {
+        // What can be reached comes first: keys repeat, if only after thousands.
+        let live = self.invalidate(owner, key);
         let id = Id(self.permutation.invert(key) & INDEX_MASK);
         match self.slot_mut(id) {
-            Some(slot) if key != NO_KEY && slot.ended == key && slot.owner == owner => {
+            Some(slot)
+                if live.is_err() && key != NO_KEY && slot.ended == key && slot.owner == owner =>
+            {
                 slot.ended = NO_KEY;
                 Ok(id)
             }
-            _ => self.invalidate(owner, key),
+            _ => live,
         }
     }
 

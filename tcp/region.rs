@@ -34,10 +34,16 @@ use crate::sys::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
-/// What a region is made of. Changes while nobody can reach it.
+/// What a region is made of. Before it changes the registration ends, and who has reached it before finds no memory.
 struct Mapping {
     pieces: KVVec<Piece>,
     base: u64,
@@ -65,6 +71,8 @@ pub(crate) struct Region {
     gaps: bool,
     #[pin]
     mapping: IrqLock<Mapping>,
+    /// Number of the mapping; changes under its lock.
+    version: Atomic<u32>,
     /// Transfers that use the memory.
     users: Count,
 }
@@ -82,6 +90,7 @@ impl Region {
                 id,
                 gaps,
                 mapping <- new_irq_lock!(Mapping { pieces, base: 0, len: 0 }, "kfi::Region"),
+                version: Atomic::new(0),
                 users: Count::new(),
             }),
             GFP_KERNEL,
@@ -104,9 +113,12 @@ impl Region {
         self.users.wait_all();
     }
 
-    /// Starts a new mapping.
+    /// Ends what was registered, and starts a new mapping.
     pub(crate) fn unmap(&self) {
+        // A consumer that invalidates a region when it needs it again maps it before that.
+        self.domain.end(self.id);
         let mut mapping = self.mapping.lock();
+        self.version.fetch_add(1, Relaxed);
         mapping.pieces.clear();
         mapping.len = 0;
     }
@@ -165,15 +177,19 @@ impl Region {
 /// A part of a region while a transfer uses it.
 pub(crate) struct Reach {
     region: Arc<Region>,
+    /// Of the mapping that was reached.
+    version: u32,
     offset: u64,
     len: u64,
 }
 
 impl Reach {
-    /// `offset` and `len` were checked. The caller keeps the region from being freed meanwhile.
+    /// `offset` and `len` were checked. The caller holds the lock of the keys, so that the region is neither freed nor mapped
+    /// anew meanwhile.
     pub(super) fn new(region: Arc<Region>, offset: u64, len: u64) -> Self {
         region.users.inc();
         Self {
+            version: region.version.load(Relaxed),
             region,
             offset,
             len,
@@ -196,6 +212,9 @@ impl Reach {
         let limit = to.bytes().saturating_add(left).min(want);
         *skip = 0;
         let mapping = self.region.mapping.lock();
+        if self.region.version.load(Relaxed) != self.version {
+            return false;
+        }
         for piece in mapping.pieces.iter() {
             if !to.add(piece, &mut at, limit) {
                 break;

@@ -57,7 +57,7 @@ unsafe extern "C" fn free(mr: *mut bindings::kfi_mr) {
 
 /// # Safety
 ///
-/// `mr` is of this provider and not registered; `sg` has `nents` mapped elements, which stay as long as it is; `offset` is
+/// `mr` is of this provider, and no peer uses what it was; `sg` has `nents` mapped elements, which stay as long as it is; `offset` is
 /// NULL or valid.
 unsafe extern "C" fn map_sg(
     mr: *mut bindings::kfi_mr,

@@ -131,6 +131,33 @@ fn a_registration_ends_once_by_the_next_key() {
 }
 
 #[test]
+fn a_new_mapping_ends_the_registration() {
+    let mut t = table(2);
+    let id = t.alloc().unwrap();
+    let key = t.next_key(id);
+    t.register(id, key, &grant(READ)).unwrap();
+    t.end(id);
+    assert_eq!(t.check(7, key.into(), 0x1000, 1, READ), Err(Fault::Key));
+    assert_eq!(t.retire(7, key), Ok(id), "and the consumer may say so");
+    assert_eq!(t.retire(7, key), Err(Fault::Key));
+    t.end(id);
+    assert_eq!(t.retire(7, key), Err(Fault::Key), "nothing to end");
+}
+
+// Keys come round. One that is remembered as ended must not hide the registration that has it now.
+#[test]
+fn a_key_that_returns_is_revoked() {
+    let mut t = table(2);
+    let id = t.alloc().unwrap();
+    let first = t.next_key(id);
+    t.register(id, first, &grant(READ)).unwrap();
+    while t.next_key(id) != first {}
+    t.register(id, first, &grant(READ)).unwrap();
+    assert_eq!(t.retire(7, first), Ok(id));
+    assert_eq!(t.check(7, first.into(), 0x1000, 1, READ), Err(Fault::Key));
+}
+
+#[test]
 fn only_the_owner_invalidates() {
     let mut t = table(2);
     let id = t.alloc().unwrap();
