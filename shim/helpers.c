@@ -73,8 +73,10 @@ int rust_helper_kfi_vector_cpu(unsigned int vector)
 {
 	unsigned int cpu;
 
-	if (vector < nr_cpu_ids && cpu_online(vector))
-		return vector;
+	vector %= num_possible_cpus();
+	cpu = cpumask_nth(vector, cpu_possible_mask);
+	if (cpu < nr_cpu_ids && cpu_online(cpu))
+		return cpu;
 	cpu = cpumask_nth(vector % num_online_cpus(), cpu_online_mask);
 	return cpu < nr_cpu_ids ? cpu : cpumask_first(cpu_online_mask);
 }
