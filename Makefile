@@ -25,7 +25,7 @@ demo:
 # Everything: the stock kernel, User-Mode Linux, the debug kernel, and the checks that need no kernel.
 check:
 	@scripts/setup
-	@selftests/run --jobs 2 --kernel host,stock,uml,uml-noib,uml-debug $(TESTS)
+	@selftests/run --jobs 2 --kernel uml-debug,stock,uml,host,uml-noib $(TESTS)
 
 # Every series of patches/, step by step, and every test of it on every kernel: SERIES="nvmet" for some of them.
 check-series:

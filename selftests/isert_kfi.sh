@@ -3,7 +3,7 @@
 # The ported ib_isert, all of its patches, under the stock initiator and the ported one: discovery, immediate and unsolicited
 # data, large commands, resets of the LUN, and every way in which a connection can end while I/O is under way. Over TCP,
 # without an RDMA device, there is only the ported initiator.
-# kfi-test: kernels=uml,uml-debug limit=200 order=35 devices=all
+# kfi-test: kernels=uml limit=200 order=35 devices=all
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/iscsi.sh"
 

@@ -3,7 +3,7 @@
 # The ported ib_srp, all of its patches: channels, scatter lists of all kinds, every way to name memory to the target, resets,
 # and every way in which a connection can end while I/O is under way. The target is the kernel's own; over TCP, without an RDMA
 # device, it is the ported one.
-# kfi-test: kernels=uml,uml-debug limit=180 order=32 devices=all
+# kfi-test: kernels=uml limit=180 order=32 devices=all
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/srp.sh"
 
