@@ -239,7 +239,8 @@ static u32 part(int n)
 	return n == NR_LARGE ? LARGE : n * (LARGE / NR_LARGE + 13);
 }
 
-static int write_part(struct kfi_side *side, struct kfi_wait *wait, struct kfi_buf *source, struct kfi_buf *target, int n)
+static int write_part(struct kfi_side *side, struct kfi_wait *wait, struct kfi_buf *source,
+		      struct kfi_buf *target, int n)
 {
 	struct kfi_sge sge = kfi_buf_sge(source, part(n + 1) - part(n));
 	struct kfi_op op;
