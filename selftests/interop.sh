@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # fi_pingpong, the distribution's libfabric program, as client and as server of kfi_perf in the kernel, with its data
 # checked on both sides: over TCP, and over verbs.
-# kfi-test: kernels=uml,uml-debug,stock limit=60 long=300 order=25 devices=none
+# kfi-test: kernels=uml,uml-debug limit=60 long=300 order=25 devices=none
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf

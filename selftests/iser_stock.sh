@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The baseline of the iSER ports: the kernel's own initiator and target, with kfi loaded beside them.
-# kfi-test: limit=60 order=11
+# kfi-test: kernels=uml limit=60 order=11
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/iscsi.sh"
 

@@ -71,11 +71,11 @@ clippy() { kbuild clippy CLIPPY=1; }
 # The patches: each of them, and each step of a series whose steps are built anyway, for the same kernel; of the others the last.
 patches()
 {
-	local d only steps
+	local d only
 
 	for d in patches/*/module; do
 		d=$(dirname "$d") only=
-		if steps=$(series_steps "$d" uml) && [ -z "$steps" ]; then
+		if [ -f "$d/tests" ] && [ "$(series_steps "$d" uml)" != each ]; then
 			only=last
 		fi
 		scripts/series check "$d" uml $only > /dev/null 2> /tmp/patches.out || cat /tmp/patches.out

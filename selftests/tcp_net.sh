@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # The TCP provider and the network under it: other namespaces, both families, a link that goes down or away under load.
-# kfi-test: devices=none limit=60 order=8
+# kfi-test: kernels=uml,uml-debug devices=none limit=60 order=8
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf
