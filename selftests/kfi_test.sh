@@ -5,7 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_test "$(driver_module)"
-ports_up && provider_up || { ktap_print_header; ktap_set_plan 1; ktap_test_fail "devices and provider"; ktap_finished; }
+# For the test of a message without a receive.
+modprobe kfi tcp_credits=1 && ports_up && provider_up || { ktap_print_header; ktap_set_plan 1; ktap_test_fail "devices and provider"; ktap_finished; }
 dmesg -C
 modprobe kfi_test addr=$IP0 src=$IP1
 rc=$?

@@ -17,7 +17,7 @@ netns_up()
 		ip addr add $NEAR/24 dev v2 && ip link set v2 up &&
 		ip -n far addr add $FAR/24 dev p0 && ip -n far link set p0 up
 }
-setup() { veth_up && netns_up && modprobe kfi tcp=1 tcp_backlog=128 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
+setup() { veth_up && netns_up && modprobe kfi tcp=1 tcp_backlog=128 tcp_credits=1 && modprobe kfi_perf && perf_serve kfi provider=tcp; }
 # Runs all the while, and must not notice.
 established() { [ "$(perf_value connected "$PERF/server-kfi/result")" -ge 2 ]; }
 neighbour()

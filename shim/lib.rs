@@ -48,6 +48,10 @@ module! {
             default: 0,
             description: "1: protect TCP connections with peers that do the same by CRC32C",
         },
+        tcp_credits: u8 {
+            default: 0,
+            description: "1: tell TCP peers that do the same of receives, so that a message without one holds up nothing",
+        },
         tcp_timeout: u16 {
             default: 30,
             description: "seconds after which a TCP peer that answers nothing is dead",

@@ -22,6 +22,11 @@ pub(crate) fn backlog() -> u16 {
     value::<u16>(crate::module_parameters::tcp_backlog.value()).max(1)
 }
 
+/// Whether peers are told of receives.
+pub(crate) fn credits() -> bool {
+    value::<u8>(crate::module_parameters::tcp_credits.value()) != 0
+}
+
 /// Additions to the protocol that are offered and taken.
 pub(crate) fn features() -> Features {
     let mut features = Features::SEND_INV.union(Features::ERRORS);

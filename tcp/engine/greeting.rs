@@ -52,7 +52,7 @@ pub(super) fn message(hello: &Hello, private: &[u8]) -> Result<KVec<u8>> {
 
 /// What this side can do. Only receives of its own can be promised to a peer.
 pub(super) fn extension(conn: &Conn, service: u32, param: &ConnParam<'_>) -> Extension {
-    let posted = conn.receives_posted();
+    let posted = conn.receives_posted().filter(|_| params::credits());
     let features = params::features();
     Extension {
         service,
