@@ -25,26 +25,14 @@ need_iser_port() { [ "$KFI_DEVICE" != siw ] || ktap_skip_all "$NO_ISER_ON_SIW"; 
 
 # --- the modules ---------------------------------------------------------------------------------
 
-iser_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/iser/series" 2>/dev/null; }
-isert_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/isert/series" 2>/dev/null; }
+iser_last() { series_last iser; }
+isert_last() { series_last isert; }
 iser_stock() { modprobe ib_iser "$@"; }
-iser_ported() # STEP [PARAMETER...]
-{
-	local ko=$KFI_OUT/series/iser/$1/ib_iser.ko
-	shift
-
-	modprobe libiscsi && ported_needs && insmod "$ko" "$@"
-}
-iser_unload() { ! loaded ib_iser || wait_until rmmod ib_iser; }
+iser_ported() { modprobe libiscsi && series_insmod iser ib_iser "$@"; } # STEP [PARAMETER...]
+iser_unload() { removed ib_iser; }
 isert_stock() { modprobe ib_isert "$@"; }
-isert_ported() # STEP [PARAMETER...]
-{
-	local ko=$KFI_OUT/series/isert/$1/ib_isert.ko
-	shift
-
-	modprobe iscsi_target_mod && ported_needs && insmod "$ko" "$@"
-}
-isert_unload() { ! loaded ib_isert || wait_until rmmod ib_isert; }
+isert_ported() { modprobe iscsi_target_mod && series_insmod isert ib_isert "$@"; } # STEP [PARAMETER...]
+isert_unload() { removed ib_isert; }
 
 # --- the target ----------------------------------------------------------------------------------
 
@@ -177,10 +165,6 @@ iscsi_discovered()
 
 # --- what both ends are put through --------------------------------------------------------------
 
-# iscsi_crossed BYTES MIB: most of MIB has left the target's end of the veth pair since iscsi_bytes was BYTES.
-iscsi_bytes() { cat /sys/class/net/v1/statistics/rx_bytes; }
-iscsi_crossed() { [ $(($(iscsi_bytes) - $1)) -gt $(($2 * 900000)) ]; }
-
 # iscsi_agreed IMMEDIATE R2T BURST: log in anew with ImmediateData and InitialR2T (Yes or No) and FirstBurstLength, which the
 # target has to allow. Sets disk.
 iscsi_agreed()
@@ -192,39 +176,6 @@ iscsi_agreed()
 		"session.iscsi.FirstBurstLength=$3") || return
 	agreed="$(iscsi_session immediate_data) $(iscsi_session initial_r2t)"
 	[ "$(sed 's/Yes/1/g; s/No/0/g' <<< "$1 $2")" = "$agreed" ] || { echo "immediate_data, initial_r2t: $agreed"; return 1; }
-}
-
-# iscsi_scattered OFFSET [COMMANDS]: 2 MiB of $disk in one call, from 512 pieces of memory that lie apart, OFFSET into a page;
-# written, read and compared. It takes at most so many commands each way.
-iscsi_scattered()
-{
-	python3 - "$disk" "$@" <<-'P'
-	import mmap, os, sys
-
-	def pieces(mem):
-	    start = int(sys.argv[2])
-	    view = memoryview(mem)
-	    return [view[i:i + 4096] for i in range(start, start + 512 * 8192, 8192)]
-
-	def done():
-	    with open(f"/sys/block/{os.path.basename(sys.argv[1])}/stat") as stat:
-	        numbers = [int(n) for n in stat.read().split()]
-	        return numbers[0], numbers[2], numbers[4], numbers[6]
-
-	out, back = (mmap.mmap(-1, 513 * 8192) for _ in range(2))
-	for piece in pieces(out):
-	    piece[:] = os.urandom(4096)
-	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
-	before = done()
-	assert os.pwritev(fd, pieces(out), 0) == 2 << 20
-	assert os.preadv(fd, pieces(back), 0) == 2 << 20
-	reads, read, writes, written = (b - a for a, b in zip(before, done()))
-	print(f"{reads} reads, {writes} writes")
-	assert all(a == b for a, b in zip(pieces(out), pieces(back))), "data differ"
-	os.close(fd)
-	most = int(sys.argv[3]) if len(sys.argv) > 3 else 1 << 20
-	assert read == written == 4096 and reads <= most and writes <= most, "in other commands"
-	P
 }
 
 # iscsi_reset_lun MIB: three times under I/O, then verify so much of $disk.

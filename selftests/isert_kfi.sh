@@ -68,10 +68,10 @@ for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start "$host"
 	ktap_test "discovery" iscsi_discovered
 	ktap_here "login" login
-	before=$(iscsi_bytes)
+	before=$(rx_bytes)
 	ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
-	ktap_test "the data crossed the veth pair" iscsi_crossed "$before" $MIB
-	ktap_test "scattered and unaligned memory" eval 'iscsi_scattered 0 && iscsi_scattered 512'
+	ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+	ktap_test "scattered and unaligned memory" eval 'scattered 0 && scattered 512'
 	iscsi_target_set InitialR2T=No
 	ktap_here "immediate data only, verify" with Yes Yes 65536
 	ktap_here "unsolicited data of 64 KiB, verify" with Yes No 65536

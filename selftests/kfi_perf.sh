@@ -40,9 +40,9 @@ small_sizes()
 crossed()
 {
 	local before
-	before=$(cat /sys/class/net/v1/statistics/rx_bytes)
+	before=$(rx_bytes)
 	checked kfi loop=read size=65536 depth=4 iterations=32 || return
-	[ $(($(cat /sys/class/net/v1/statistics/rx_bytes) - before)) -gt 2000000 ]
+	[ $(($(rx_bytes) - before)) -gt 2000000 ]
 }
 
 ktap_print_header

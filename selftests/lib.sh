@@ -176,6 +176,26 @@ ports_down()
 	veth_down
 }
 
+# crossed BYTES MIB: most of MIB has arrived at v1 since rx_bytes was BYTES.
+rx_bytes() { cat /sys/class/net/v1/statistics/rx_bytes; }
+crossed() { [ $(($(rx_bytes) - $1)) -gt $(($2 * 900000)) ]; }
+
+# --- ported drivers --------------------------------------------------------------------------------
+
+# series_last SERIES: number of the last step of patches/SERIES; nothing when there is no such series.
+series_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/$1/series" 2>/dev/null; }
+# series_insmod SERIES MODULE STEP [PARAMETER...]: the module of a step; scripts/series says where it is. Loads what insmod does
+# not: all steps but the last need rdma_cm; over TCP only the last one runs.
+series_insmod()
+{
+	local ko=$KFI_OUT/series/$1/$3/$2.ko
+	shift 3
+
+	{ [ "$KFI_DEVICE" = tcp ] || modprobe rdma_cm; } && provider_up && insmod "$ko" "$@"
+}
+# removed MODULE: it may be in use for a moment longer.
+removed() { ! loaded "$1" || wait_until rmmod "$1"; }
+
 # --- NVMe over fabrics ---------------------------------------------------------------------------
 
 # target_up TRANSPORT DEVICE [ATTRIBUTE=VALUE...]: a target, listening on IP0, with DEVICE as its only namespace; the
@@ -251,32 +271,17 @@ nvme_discovered()
 }
 
 
-# The initiator: the kernel's own, or that of a step of patches/nvme-host; scripts/series says where it is.
+# The initiator: the kernel's own, or that of a step of patches/nvme-host.
 host_stock() { modprobe nvme-rdma "$@"; }
-# What insmod does not load. All steps but the last need rdma_cm; over TCP only the last one runs.
-ported_needs() { { [ "$KFI_DEVICE" = tcp ] || modprobe rdma_cm; } && provider_up; }
-host_ported() # STEP [PARAMETER...]
-{
-	local ko=$KFI_OUT/series/nvme-host/$1/nvme-rdma.ko
-	shift
-
-	modprobe nvme-fabrics && ported_needs && insmod "$ko" "$@"
-}
-# The number of the last step of the series; nothing when there is no series.
-host_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvme-host/series" 2>/dev/null; }
-host_unload() { ! loaded nvme_rdma || wait_until rmmod nvme_rdma; }
+host_ported() { modprobe nvme-fabrics && series_insmod nvme-host nvme-rdma "$@"; } # STEP [PARAMETER...]
+host_last() { series_last nvme-host; }
+host_unload() { removed nvme_rdma; }
 
 # The target's transport, before target_up: the kernel's own, or that of a step of patches/nvmet.
 target_stock() { modprobe nvmet-rdma "$@"; }
-target_ported() # STEP [PARAMETER...]
-{
-	local ko=$KFI_OUT/series/nvmet/$1/nvmet-rdma.ko
-	shift
-
-	modprobe nvmet && ported_needs && insmod "$ko" "$@"
-}
-target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/nvmet/series" 2>/dev/null; }
-target_unload() { ! loaded nvmet_rdma || wait_until rmmod nvmet_rdma; }
+target_ported() { modprobe nvmet && series_insmod nvmet nvmet-rdma "$@"; } # STEP [PARAMETER...]
+target_last() { series_last nvmet; }
+target_unload() { removed nvmet_rdma; }
 target_gone() { target_down && target_unload; }
 
 # nvme_load ULP HOST TARGET: a target on /dev/nullb0 and an initiator, not connected. ULP: nvme-rdma or nvme-tcp; HOST and
@@ -304,7 +309,7 @@ nvme_unload()
 
 	nvme_end && host_unload && target_gone || return
 	for module in nvme_tcp nvmet_tcp; do
-		! loaded $module || wait_until rmmod $module || return
+		removed $module || return
 	done
 }
 
@@ -364,6 +369,39 @@ fio_iops()
 		{ cat /tmp/fio.err /tmp/fio.out >&2; return 1; }
 	# Terse format 3: field 8 is read IOPS, field 49 write IOPS.
 	awk -F';' '/^3;/ { print int($8 + $49) }' /tmp/fio.out
+}
+
+# scattered OFFSET [LEAST [MOST]]: 2 MiB of $disk in one call, from 512 pieces of memory that lie apart, OFFSET into a page;
+# written, read and compared. It takes at least and at most so many commands each way.
+scattered()
+{
+	python3 - "$disk" "$1" "${2:-1}" "${3:-1048576}" <<-'P'
+	import mmap, os, sys
+
+	def pieces(mem):
+	    start = int(sys.argv[2])
+	    view = memoryview(mem)
+	    return [view[i:i + 4096] for i in range(start, start + 512 * 8192, 8192)]
+
+	def done():
+	    with open(f"/sys/block/{os.path.basename(sys.argv[1])}/stat") as stat:
+	        numbers = [int(n) for n in stat.read().split()]
+	        return numbers[0], numbers[2], numbers[4], numbers[6]
+
+	out, back = (mmap.mmap(-1, 513 * 8192) for _ in range(2))
+	for piece in pieces(out):
+	    piece[:] = os.urandom(4096)
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+	before = done()
+	assert os.pwritev(fd, pieces(out), 0) == 2 << 20
+	assert os.preadv(fd, pieces(back), 0) == 2 << 20
+	reads, read, writes, written = (b - a for a, b in zip(before, done()))
+	print(f"{reads} reads, {writes} writes")
+	assert all(a == b for a, b in zip(pieces(out), pieces(back))), "data differ"
+	os.close(fd)
+	least, most = map(int, sys.argv[3:])
+	assert read == written == 4096 and least <= min(reads, writes) and max(reads, writes) <= most, "in other commands"
+	P
 }
 
 # io_start: background I/O on $disk, running when this returns, until io_stop. Its errors are what the test is about, so they do not matter.

@@ -177,35 +177,20 @@ srp_logout()
 	KFI_WAIT=60 wait_until srp_gone
 }
 
-# The initiator: the kernel's own, or that of a step of patches/srp; scripts/series says where it is.
+# The initiator: the kernel's own, or that of a step of patches/srp.
 srp_stock() { modprobe ib_srp "$@"; }
 srp_ported() # STEP [PARAMETER...]
 {
-	local ko=$KFI_OUT/series/srp/$1/ib_srp.ko
-	shift
-
-	modprobe scsi_transport_srp && modprobe sd_mod || return
-	# What insmod does not load. Over TCP only the last step runs.
-	if [ "$KFI_DEVICE" != tcp ]; then modprobe rdma_cm && modprobe ib_cm || return; fi
-	provider_up && insmod "$ko" "$@"
+	modprobe scsi_transport_srp && modprobe sd_mod && series_insmod srp ib_srp "$@"
 }
-# The number of the last step of the series; nothing when there is no series.
-srp_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/srp/series" 2>/dev/null; }
-srp_unload() { ! loaded ib_srp || wait_until rmmod ib_srp; }
+srp_last() { series_last srp; }
+srp_unload() { removed ib_srp; }
 
 # The target's module, before srp_target_up: the kernel's own, or that of a step of patches/srpt.
 srp_target_stock() { modprobe ib_srpt "$@"; }
-srp_target_ported() # STEP [PARAMETER...]
-{
-	local ko=$KFI_OUT/series/srpt/$1/ib_srpt.ko
-	shift
-
-	modprobe target_core_mod || return
-	if [ "$KFI_DEVICE" != tcp ]; then modprobe rdma_cm && modprobe ib_cm || return; fi
-	provider_up && insmod "$ko" "$@"
-}
-srp_target_last() { grep -cE '^[^#[:space:]]' "$KFI_SELFTESTS/../patches/srpt/series" 2>/dev/null; }
-srp_target_unload() { ! loaded ib_srpt || wait_until rmmod ib_srpt; }
+srp_target_ported() { modprobe target_core_mod && series_insmod srpt ib_srpt "$@"; } # STEP [PARAMETER...]
+srp_target_last() { series_last srpt; }
+srp_target_unload() { removed ib_srpt; }
 srp_target_gone() { srp_target_down && srp_target_unload; }
 
 # --- the end of a test ---------------------------------------------------------------------------

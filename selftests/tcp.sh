@@ -35,9 +35,9 @@ small_sizes()
 crossed()
 {
 	local before
-	before=$(cat /sys/class/net/v1/statistics/rx_bytes)
+	before=$(rx_bytes)
 	checked loop=read size=65536 depth=4 iterations=32 || return
-	[ $(($(cat /sys/class/net/v1/statistics/rx_bytes) - before)) -gt 2000000 ]
+	[ $(($(rx_bytes) - before)) -gt 2000000 ]
 }
 
 cycles()

@@ -24,8 +24,7 @@ del()
 }
 ended() { ! kill -0 "$client" 2>/dev/null; }
 serving() { [ "$(perf_value connected $PERF/server-kfi/result)" -ge "$1" ]; }
-bytes() { cat /sys/class/net/v1/statistics/rx_bytes; }
-moving() { [ "$(bytes)" -gt "$1" ]; }
+moving() { [ "$(rx_bytes)" -gt "$1" ]; }
 
 # client_start CONNECTIONS KEY=VALUE...: in the background; returns when the server has as many and data move.
 client_start()
@@ -35,7 +34,7 @@ client_start()
 	perf_new client kfi "${@:2}" || return
 	perf_set client run=1 > /tmp/client.out 2>&1 &
 	client=$!
-	wait_until serving $((before + $1)) && wait_until moving $(($(bytes) + 20000))
+	wait_until serving $((before + $1)) && wait_until moving $(($(rx_bytes) + 20000))
 }
 # client_end: it ends by itself, or by being told to when it was its peer that went.
 client_end()
