@@ -76,10 +76,8 @@ pub(crate) struct Tx {
     /// Number that the next operation gets which the peer counts.
     ordinal: u32,
     frames: Frames,
-    /// Operations whose memory the socket keeps, because the peer has not acknowledged them.
-    lent: u32,
-    /// Where in the stream the last of it ends.
-    lent_end: u32,
+    /// Where in the stream the last memory ends that the socket keeps, until the peer has acknowledged its operation.
+    lent_end: Option<u32>,
 }
 
 impl Tx {
@@ -91,8 +89,7 @@ impl Tx {
             started: 0,
             ordinal: 0,
             frames: Frames::new(),
-            lent: 0,
-            lent_end: 0,
+            lent_end: None,
         }
     }
 
@@ -455,17 +452,15 @@ impl Tx {
     fn note_lent(&mut self, socket: &Socket<Conn>) {
         if let Some(Owner::Op(number)) = self.frames.waiting().first().map(|frame| frame.owner) {
             if let Some(op) = self.ops.get(number.wrapping_sub(self.base)) {
-                self.lent_end = socket.written();
-                if op.lent.replace(self.lent_end).is_none() {
-                    self.lent = self.lent.saturating_add(1);
-                }
+                op.lent = Some(socket.written());
+                self.lent_end = op.lent;
             }
         }
     }
 
     /// Whether the socket still has memory of operations.
     pub(super) fn has_lent(&self, socket: &Socket<Conn>) -> bool {
-        self.lent != 0 && !socket.acked(self.lent_end)
+        self.lent_end.is_some_and(|end| !socket.acked(end))
     }
 
     /// Notes that the socket has taken so many bytes.
@@ -519,8 +514,9 @@ impl Tx {
                 if !socket.acked(end) {
                     return Err(Fault::Ack);
                 }
-                op.lent = None;
-                self.lent = self.lent.saturating_sub(1);
+                if self.lent_end == op.lent {
+                    self.lent_end = None;
+                }
             }
             op.progress = Progress::Done;
         }
@@ -594,7 +590,7 @@ impl Tx {
     /// Completes everything; what is not over with -ECANCELED. If something is lent, the socket has been emptied.
     pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
         self.frames.clear();
-        self.lent = 0;
+        self.lent_end = None;
         while let Some(op) = self.ops.get(0) {
             if op.progress != Progress::Done && op.status == 0 {
                 op.status = errno::ecanceled().to_errno();
