@@ -131,16 +131,18 @@ enum Stage {
 pub(super) struct Link {
     pub(super) session: Session<Lengths>,
     pub(super) rx: Rx,
-    /// Receives that the session knows of, modulo 2^32.
-    posted: u32,
 }
 
 impl Link {
-    /// Tells the session of receives that were posted since; returns whether there were any.
+    /// Tells the session of receives that were posted since, if the peer hears of them; returns whether there were any.
     fn note_receives(&mut self, conn: &Conn) -> bool {
-        let posted = conn.receives_posted().unwrap_or(self.posted);
-        let new = posted.wrapping_sub(self.posted);
-        self.posted = posted;
+        if !self.session.credits() {
+            return false;
+        }
+        let known = self.session.credits_granted();
+        let new = conn
+            .receives_posted()
+            .map_or(0, |posted| posted.wrapping_sub(known));
         self.session.receives_posted(new);
         new != 0
     }
@@ -440,7 +442,6 @@ impl Engine {
         let link = Link {
             session: Session::new(agreement, format, limits, credits, Lengths(lengths)),
             rx: Rx::new(ird.max(1).into())?,
-            posted: credits.into(),
         };
         if let Some(tx) = &mut self.tx {
             tx.prepare()?;

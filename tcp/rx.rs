@@ -246,7 +246,7 @@ impl Reader<'_> {
     /// Takes some bytes from `at` on; 0 when none can be taken now.
     fn step(&mut self, data: &Received<'_>, at: usize) -> Result<usize, Fault> {
         let left = data.len().saturating_sub(at);
-        let Link { session, rx, .. } = &mut *self.link;
+        let Link { session, rx } = &mut *self.link;
         match &mut rx.state {
             State::Header => {
                 if session.stalled() {
@@ -291,7 +291,7 @@ impl Reader<'_> {
 
     /// A header is here.
     fn begin(&mut self) -> Result<(), Fault> {
-        let Link { session, rx, .. } = &mut *self.link;
+        let Link { session, rx } = &mut *self.link;
         let header = rx.header.header();
         let incoming = session.received(header)?;
         let takes_receive = match incoming {
@@ -452,7 +452,7 @@ impl Reader<'_> {
     }
 
     fn trailer(&mut self) -> Result<(), Fault> {
-        let Link { session, rx, .. } = &mut *self.link;
+        let Link { session, rx } = &mut *self.link;
         let State::Trailer(bytes) = &rx.state else {
             return Ok(());
         };
@@ -464,7 +464,7 @@ impl Reader<'_> {
 
     /// Everything of a frame is in place.
     fn finish(&mut self) -> Result<(), Fault> {
-        let Link { session, rx, .. } = &mut *self.link;
+        let Link { session, rx } = &mut *self.link;
         let header = rx.header.header();
 
         rx.state = State::Header;

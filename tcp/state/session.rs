@@ -136,7 +136,8 @@ impl<B: AsRef<[u64]> + AsMut<[u64]>> Session<B> {
         &self.format
     }
 
-    fn credits(&self) -> bool {
+    /// Whether peers hear of receives.
+    pub(crate) fn credits(&self) -> bool {
         self.format.features.has(Features::CREDITS)
     }
 
@@ -297,6 +298,11 @@ impl<B: AsRef<[u64]> + AsMut<[u64]>> Session<B> {
     /// Notes that the consumer has posted `count` more receives.
     pub(crate) fn receives_posted(&mut self, count: u32) {
         self.granted = self.granted.wrapping_add(count);
+    }
+
+    /// Receives that the consumer has posted, modulo 2^32.
+    pub(crate) fn credits_granted(&self) -> u32 {
+        self.granted
     }
 
     /// Receives that the peer does not know of.
