@@ -32,7 +32,8 @@ iser_ported() { modprobe libiscsi && series_insmod iser ib_iser "$@"; } # STEP [
 iser_unload() { removed ib_iser; }
 isert_stock() { modprobe ib_isert "$@"; }
 isert_ported() { modprobe iscsi_target_mod && series_insmod isert ib_isert "$@"; } # STEP [PARAMETER...]
-isert_unload() { removed ib_isert; }
+# Where the response to a logout fails, for the initiator has gone already, the target waits for 15 s before it lets the connection go.
+isert_unload() { KFI_WAIT=30 removed ib_isert; }
 
 # --- the target ----------------------------------------------------------------------------------
 
