@@ -404,20 +404,26 @@ scattered()
 	P
 }
 
-# io_start: background I/O on $disk, running when this returns, until io_stop. Its errors are what the test is about, so they do not matter.
+# io_start: background I/O on $disk, running when this returns, until io_stop. Its errors are what the test is about, so they do
+# not matter. It is one process, and its kind of I/O lets no process go before the kernel has completed all of its commands: io_stop
+# kills it, and succeeds when nothing was lost. What fio does about a disk that is gone has no part in that.
 io_served() { awk '{ print $1 + $5 }' /sys/block/nullb0/stat; }
 io_more_served() { [ "$(io_served)" -gt "$1" ]; }
 io_start()
 {
 	local before
 	before=$(io_served)
-	fio --name=bg --filename="$disk" --direct=1 --ioengine=io_uring --iodepth=32 --rw=randrw --bsrange=4k-128k \
+	fio --name=bg --filename="$disk" --thread --direct=1 --ioengine=libaio --iodepth=32 --rw=randrw --bsrange=4k-128k \
 		--time_based --runtime=600 --size=100% --norandommap --continue_on_error=all --minimal > /tmp/bg.out 2>&1 &
 	io=$!
 	wait_until io_more_served $((before + 100))
 }
 io_ended() { ! kill -0 "$io" 2>/dev/null; }
-io_stop() { kill "$io" 2>/dev/null; KFI_WAIT=30 wait_until io_ended; }
+io_stop()
+{
+	kill -KILL "$io" 2>/dev/null
+	KFI_WAIT=30 wait_until io_ended || { cat "/proc/$io/task"/*/{comm,stack}; return 1; }
+}
 
 # reset_under_io MIB: reset the only controller three times under I/O, then verify so much of $disk.
 reset_under_io()
