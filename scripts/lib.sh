@@ -209,10 +209,15 @@ series_steps()
 		return $rc
 	fi
 	for t in "$@"; do
-		case $t in
-		"$own"|*:*) ! grep -qw "${t%%:*}" "$series/tests" || { echo each; return 0; } ;;
+		case ${t%%:*} in
 		demo|bench|nvme_soak) [[ $series != */nvme* ]] || rc=0 ;;
-		*) ! grep -qw "$t" "$series/tests" || rc=0 ;;
+		bench_iser) [[ $series != */iser* ]] || rc=0 ;;
+		bench_srp) [[ $series != */srp ]] || rc=0 ;;
+		*)
+			grep -qw "${t%%:*}" "$series/tests" || continue
+			case $t in "$own"|*:*) echo each; return 0 ;; esac
+			rc=0
+			;;
 		esac
 	done
 	return $rc

@@ -3,6 +3,8 @@
 # modules of either side, the kernel's own or those of a step of patches/iser and patches/isert.
 # shellcheck shell=bash
 
+# The kind of sessions, and what a target is for: iser or tcp.
+ISCSI_KIND=${ISCSI_KIND:-iser}
 IQN=iqn.2026-01.org.kfi:t INITIATOR=iqn.2026-01.org.kfi:i
 ISCSI_PORTAL=$IP0:3260
 TARGET=/sys/kernel/config/target
@@ -49,7 +51,9 @@ iscsi_target_up()
 	mkdir -p "$TPG/lun/lun_0" && ln -s $disk "$TPG/lun/lun_0/disk" || return
 	echo 0 > "$TPG/attrib/authentication" && echo 1 > "$TPG/attrib/generate_node_acls" &&
 		echo 0 > "$TPG/attrib/demo_mode_write_protect" || return
-	iscsi_target_set "$@" && mkdir "$NP" && iscsi_target_iser 1 && iscsi_target_enable 1
+	iscsi_target_set "$@" && mkdir "$NP" || return
+	[ "$ISCSI_KIND" = tcp ] || iscsi_target_iser 1 || return
+	iscsi_target_enable 1
 }
 # iscsi_target_set PARAMETER=VALUE...: for logins from now on.
 iscsi_target_set()
@@ -132,10 +136,11 @@ iscsi_node() { iscsiadm -m node -T "$IQN" -p "$ISCSI_PORTAL" "$@"; }
 # iscsi_login [NAME=VALUE...]: a session; the names are those of iscsid.conf behind "node.". Prints the disk.
 iscsi_login()
 {
-	local word
+	local word iface=$ISCSI_KIND
 
+	[ "$iface" != tcp ] || iface=default
 	{
-		iscsi_node -I iser -o new || return
+		iscsi_node -I "$iface" -o new || return
 		for word in "$@"; do
 			iscsi_node -o update -n "node.${word%%=*}" -v "${word#*=}" || return
 		done
