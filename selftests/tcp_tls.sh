@@ -62,7 +62,8 @@ no_agent()
 }
 agent_pid=
 
-load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp tls=x509; }
+# tlshd names the peer's certificate by a key of the kernel's.
+load() { modprobe x509_key_parser && modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp tls=x509; }
 setup() { veth_up && certificates && agent client.test ca && load; }
 client() { perf_run kfi provider=tcp "$@"; }
 secure() { client tls=x509 tls_name=$NAME "$@"; }
@@ -178,11 +179,33 @@ garbage()
 	        pass
 	P
 }
+# answered [CERTIFICATE]: a peer that shows this certificate, or none, is asked what it wants, and answered.
+answered()
+{
+	python3 - $IP0 7001 $IP1 "$@" <<-P
+	import os, ssl, sys
+	sys.path.insert(0, os.environ["KFI_SELFTESTS"])
+	import tcp_peer
+	context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+	context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+	if len(sys.argv) > 4:
+	    context.load_cert_chain(f"$D/{sys.argv[4]}.pem", f"$D/{sys.argv[4]}.key")
+	peer = tcp_peer.Peer()
+	peer.sock = context.wrap_socket(peer.sock, server_hostname="$NAME")
+	peer.send(peer.hello())
+	try:
+	    got = peer.sock.recv(1)
+	except OSError as e:
+	    print(e)
+	    got = b""
+	sys.exit(not got)
+	P
+}
 again() { checked secure loop=pingpong iterations=$few; }
 unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
 
 ktap_print_header
-ktap_set_plan 18
+ktap_set_plan 19
 ktap_here "certificates, tlshd, a server that requires TLS" setup || { cat $D/log /tmp/ktap.out; ktap_finished; }
 for what in pingpong rate read write; do
 	ktap_test "$what, all sizes" sizes $what
@@ -196,6 +219,7 @@ ktap_here "connections killed under load" killed
 ktap_test "another listener on the port with other keys: refused" other_keys
 ktap_test "a listener that takes both" beside
 ktap_test "nobody on the port has keys: refused" no_tls_there
+ktap_test "a peer that shows no certificate: refused" eval 'answered client.test && ! answered && again'
 ktap_test "garbage and silence instead of a handshake" garbage
 ktap_here "an authority that the server does not trust, and the other way round" eval \
 	'agent other.test ca && refused secure && agent client.test stranger && refused secure && agent client.test ca && again'

@@ -26,8 +26,7 @@ int rust_helper_kfi_tls_start(struct socket *sock, bool server, const struct kfi
 	};
 
 	if (server)
-		return tls->psk || tls->keyring ? tls_server_hello_psk(&args, GFP_NOIO) :
-						  tls_server_hello_x509(&args, GFP_NOIO);
+		return tls->psk ? tls_server_hello_psk(&args, GFP_NOIO) : tls_server_hello_x509(&args, GFP_NOIO);
 	return tls->psk ? tls_client_hello_psk(&args, GFP_NOIO) : tls_client_hello_x509(&args, GFP_NOIO);
 }
 

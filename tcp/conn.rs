@@ -305,8 +305,16 @@ impl Watcher for Conn {
 }
 
 impl Secured for Conn {
-    fn secured(this: ArcBorrow<'_, Self>, status: i32) {
-        this.tls_status.store(status.min(0), Release);
+    fn secured(this: ArcBorrow<'_, Self>, status: i32, peer: i32) {
+        // The active side's agent has looked at the server's certificate.
+        let admitted =
+            this.side == Side::Active || this.tls().is_some_and(|tls| tls.admits(peer));
+        let status = if status >= 0 && !admitted {
+            EACCES.to_errno()
+        } else {
+            status.min(0)
+        };
+        this.tls_status.store(status, Release);
         Self::wake(this);
         this.handshakes.dec();
     }

@@ -19,6 +19,9 @@ use kernel::{
 /// First byte of a peer that starts with TLS: the record type of a handshake.
 pub(crate) const HANDSHAKE: u8 = 22;
 
+/// `TLS_NO_PEERID`
+const NO_PEER: i32 = 0;
+
 /// Largest name of a peer.
 const NAME_MAX: usize = 253;
 
@@ -78,6 +81,16 @@ impl Tls {
         &self.raw
     }
 
+    /// Whether it admits a peer whose handshake the agent has let pass: one with a certificate, or with the pre-shared key
+    /// that was asked for. `peer` is the key that the agent names: it lets clients pass that show none, or another one.
+    pub(crate) fn admits(&self, peer: i32) -> bool {
+        if self.raw.psk != 0 {
+            peer == self.raw.psk
+        } else {
+            peer != NO_PEER
+        }
+    }
+
     /// Whether both ask for the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
         let keys = |tls: &bindings::kfi_tls| (tls.keyring, tls.cert, tls.privkey, tls.psk);
@@ -87,8 +100,8 @@ impl Tls {
 
 /// Wants to know how a handshake has ended.
 pub(crate) trait Secured: Send + Sync + 'static {
-    /// It has: 0 or an error. Process context, in a task of the agent's.
-    fn secured(this: ArcBorrow<'_, Self>, status: i32);
+    /// It has: 0 or an error, and the key that the agent names for the peer. Process context, in a task of the agent's.
+    fn secured(this: ArcBorrow<'_, Self>, status: i32, peer: i32);
 }
 
 /// What the agent's answer leads to.
@@ -96,8 +109,8 @@ pub(crate) trait Secured: Send + Sync + 'static {
 /// # Safety
 ///
 /// `data` is a reference to `W`, given away to the handshake.
-pub(super) unsafe extern "C" fn done<W: Secured>(data: *mut c_void, status: c_int, _peer: i32) {
+pub(super) unsafe extern "C" fn done<W: Secured>(data: *mut c_void, status: c_int, peer: i32) {
     // SAFETY: By the function's contract.
     let this = unsafe { Arc::from_raw(data.cast::<W>()) };
-    W::secured(this.as_arc_borrow(), status);
+    W::secured(this.as_arc_borrow(), status, peer);
 }
