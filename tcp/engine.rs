@@ -577,6 +577,11 @@ impl Engine {
         self.stage = Stage::Stopped;
     }
 
+    /// Whether frames travel.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_))
+    }
+
     /// Tells the peer in an orderly way, as far as that goes without waiting.
     pub(crate) fn say_goodbye(&mut self, conn: &Arc<Conn>) {
         match &mut self.stage {

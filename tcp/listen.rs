@@ -194,7 +194,7 @@ impl Port {
                 }
             };
             if let Some(oldest) = oldest {
-                oldest.release();
+                oldest.release_unclaimed();
             }
             conn.expect_request();
         }
@@ -244,7 +244,8 @@ impl Port {
         loop {
             let conn = self.waiting.lock().pop();
             match conn {
-                Some(conn) => conn.release(),
+                // One whose request is here hears from the passive endpoint that it is closed.
+                Some(conn) => conn.release_unclaimed(),
                 None => return,
             }
         }

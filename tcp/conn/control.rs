@@ -473,17 +473,21 @@ impl Conn {
         }
         let phase = self.control.lock().phase;
         match phase {
-            Phase::Connecting => {
+            // The passive side waits for nobody.
+            Phase::Connecting if self.side == Side::Active => {
                 {
                     let mut engine = self.engine.lock();
                     engine.stop();
                     engine.flush(self, true, true);
                 }
                 self.note_end(ETIMEDOUT.to_errno(), None);
+                    if engine.is_open() {
+                        return;
+                    }
                 self.kick();
             }
             // Nobody has asked, so nobody is told.
-            Phase::Request if self.control.lock().pep.is_none() => self.clone().release(),
+            Phase::Request => self.release_unclaimed(),
             _ => {}
         }
     }

@@ -62,6 +62,19 @@ impl Conn {
         self.tear_down();
     }
 
+    /// Gives up a connection whose request has not come, so that nobody has heard of it. One whose request is here is its
+    /// consumer's, and stays.
+    pub(crate) fn release_unclaimed(self: &Arc<Self>) {
+        {
+            let mut control = self.control.lock();
+            if control.closed || control.phase != Phase::Request || control.pep.is_some() {
+                return;
+            }
+            control.closed = true;
+        }
+        self.tear_down();
+    }
+
     fn tear_down(self: &Arc<Self>) {
         if let Some(ep) = self.endpoint() {
             ep.tx.producer().refuse(errno::eshutdown());
