@@ -605,11 +605,13 @@ impl Engine {
         self.stage = Stage::Stopped;
     }
 
-    /// Completes what is outstanding with -ECANCELED.
+    /// Completes what is outstanding with -ECANCELED, and leaves the endpoint in error.
     pub(crate) fn flush(&mut self, conn: &Arc<Conn>, tx: bool, rx: bool) {
         let Some(ep) = conn.endpoint() else {
             return;
         };
+        // First, so that who posts behind this sees it, and wakes the work item.
+        conn.enter_error();
         if tx {
             if let Some(tx) = &mut self.tx {
                 // What the socket keeps is the consumer's again.

@@ -380,8 +380,9 @@ impl Conn {
                 Ok(())
             }
             Err(error) => {
-                self.enter_error();
                 self.control.lock().phase = Phase::Ended;
+                self.stop(true, true);
+                self.kick();
                 Err(error)
             }
         }
@@ -424,6 +425,9 @@ impl Conn {
         let mut engine = self.engine.lock();
         engine.stop();
         engine.flush(self, tx, rx);
+        drop(engine);
+        // For the other direction.
+        Self::wake(self.as_arc_borrow());
     }
 
     fn kick(&self) {
@@ -477,13 +481,13 @@ impl Conn {
             Phase::Connecting if self.side == Side::Active => {
                 {
                     let mut engine = self.engine.lock();
+                    if engine.is_open() {
+                        return;
+                    }
                     engine.stop();
                     engine.flush(self, true, true);
                 }
                 self.note_end(ETIMEDOUT.to_errno(), None);
-                    if engine.is_open() {
-                        return;
-                    }
                 self.kick();
             }
             // Nobody has asked, so nobody is told.
