@@ -27,10 +27,10 @@ use crate::sys::{
         Socket,
         Watcher, //
     },
-    tls::Tls, //
+    tls::Tls,
+    workq, //
 };
 use kernel::{
-    impl_has_work,
     new_mutex,
     prelude::*,
     sync::{
@@ -42,14 +42,21 @@ use kernel::{
         ArcBorrow,
         Mutex, //
     },
+    time::msecs_to_jiffies,
     workqueue::{
-        Work,
+        impl_has_delayed_work,
+        DelayedWork,
         WorkItem, //
     }, //
 };
 
 /// Requests of one consumer that wait for its decision, if it does not say how many.
 const BACKLOG: i32 = 128;
+
+/// Connections that are taken before others have their turn.
+const BATCH: usize = 64;
+/// Milliseconds until connections are taken again, when that has failed.
+const RETRY_MS: u32 = 100;
 
 /// All listening sockets.
 pub(crate) struct Ports(KVec<Arc<Port>>);
@@ -76,11 +83,11 @@ pub(crate) struct Port {
     #[pin]
     waiting: Mutex<KVec<Arc<Conn>>>,
     #[pin]
-    work: Work<Port>,
+    work: DelayedWork<Port>,
 }
 
-impl_has_work! {
-    impl HasWork<Self> for Port { self.work }
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for Port { self.work }
 }
 
 impl WorkItem for Port {
@@ -135,7 +142,7 @@ impl Port {
                 socket <- new_mutex!(None, "kfi::Port::socket"),
                 peps <- new_mutex!(KVec::new(), "kfi::Port::peps"),
                 waiting <- new_mutex!(KVec::new(), "kfi::Port::waiting"),
-                work <- kernel::new_work!("kfi::Port::work"),
+                work <- kernel::new_delayed_work!("kfi::Port::work"),
             }),
             GFP_KERNEL,
         )?;
@@ -162,17 +169,23 @@ impl Port {
 
     fn accept_all(self: &Arc<Self>) {
         let room = usize::from(params::backlog());
-        loop {
-            let accepted = match &*self.socket.lock() {
-                Some(socket) => socket.accept::<Conn>(),
-                None => return,
-            };
-            let socket = match accepted {
-                Ok(socket) => socket,
-                Err(EAGAIN) => return,
-                // That connection has gone; others may be there.
-                Err(error) if error == errno::econnaborted() => continue,
-                Err(_) => return,
+        for _ in 0..BATCH {
+            let socket = {
+                let listening = self.socket.lock();
+                let Some(socket) = &*listening else {
+                    return;
+                };
+                match socket.accept::<Conn>() {
+                    Ok(socket) => socket,
+                    Err(EAGAIN) => return,
+                    // That connection has gone; others may be there.
+                    Err(error) if error == errno::econnaborted() => continue,
+                    Err(_) => {
+                        // Memory, mostly. Nothing wakes us for those that wait already. With the lock: see close().
+                        self.later(RETRY_MS);
+                        return;
+                    }
+                }
             };
             let Ok(conn) = Conn::incoming(self, socket) else {
                 continue;
@@ -197,6 +210,15 @@ impl Port {
                 oldest.release_unclaimed();
             }
             conn.expect_request();
+        }
+        // Others have their turn.
+        self.later(0);
+    }
+
+    /// Looks again, unless that is to happen already.
+    fn later(self: &Arc<Self>, ms: u32) {
+        if let Some(queue) = control_queue() {
+            let _ = queue.enqueue_delayed::<Arc<Port>, 0>(self.clone(), msecs_to_jiffies(ms));
         }
     }
 
@@ -238,9 +260,10 @@ impl Port {
     }
 
     /// Nobody listens here any more.
-    fn close(&self) {
+    fn close(self: &Arc<Self>) {
         let socket = self.socket.lock().take();
         drop(socket);
+        workq::cancel::<Port, 0>(self);
         loop {
             let conn = self.waiting.lock().pop();
             match conn {
