@@ -41,12 +41,17 @@ const OWN_PORT: u32 = 1;
 
 /// Where the work of connections runs, and completion queues that poll on a CPU.
 static IO: QueueSlot = QueueSlot::new();
-/// Where everything runs that may wait for a connection's work: events, listening sockets, teardown, and completion queues
-/// that poll anywhere.
+/// Where completion queues run that poll anywhere. Not with what follows, which waits for them.
+static POLL: QueueSlot = QueueSlot::new();
+/// Where everything runs that may wait for a connection's work: events, listening sockets, teardown.
 static CONTROL: QueueSlot = QueueSlot::new();
 
 fn io_queue() -> Option<&'static Queue> {
     IO.get()
+}
+
+fn poll_queue() -> Option<&'static Queue> {
+    POLL.get()
 }
 
 fn control_queue() -> Option<&'static Queue> {

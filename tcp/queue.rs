@@ -13,10 +13,10 @@ use super::{
         cq::CqHead, //
     },
     conn::Conn,
-    control_queue,
     deque::Deque,
     io_queue,
-    op::Outcome, //
+    op::Outcome,
+    poll_queue, //
 };
 use crate::sys::{
     count::Count,
@@ -190,7 +190,7 @@ impl Queue {
             if let Some(queue) = io_queue() {
                 enqueue_on(queue, self.cpu, self.clone());
             }
-        } else if let Some(queue) = control_queue() {
+        } else if let Some(queue) = poll_queue() {
             // Queued already is fine too.
             let _ = queue.enqueue(self.clone());
         }

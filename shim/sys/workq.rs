@@ -102,6 +102,15 @@ impl QueueSlot {
         (!queue.is_null()).then(|| unsafe { Queue::from_raw(queue) })
     }
 
+    /// Waits until what is queued now has run.
+    pub(crate) fn flush(&self) {
+        let queue = self.0.load(Acquire);
+        if !queue.is_null() {
+            // SAFETY: By the type invariant it is a queue; by the contract of `stop` it is not used after that.
+            unsafe { bindings::__flush_workqueue(queue) };
+        }
+    }
+
     /// Runs what is queued and frees the queue.
     ///
     /// # Safety

@@ -15,7 +15,8 @@ use crate::{
             Addr,
             Net, //
         },
-        tls::Tls, //
+        tls::Tls,
+        workq::Place, //
     },
     tcp::{
         self,
@@ -136,9 +137,10 @@ struct QueuesRegistration(());
 impl Registration {
     /// Registers the provider. Called once, by module initialisation.
     pub(crate) fn new() -> Result<Self> {
-        tcp::IO.start(c"kfi-tcp", crate::sys::workq::Place::Here)?;
+        tcp::IO.start(c"kfi-tcp", Place::Here)?;
         let queues = QueuesRegistration(());
-        tcp::CONTROL.start(c"kfi-tcp-control", crate::sys::workq::Place::Anywhere)?;
+        tcp::POLL.start(c"kfi-tcp-poll", Place::Anywhere)?;
+        tcp::CONTROL.start(c"kfi-tcp-control", Place::Anywhere)?;
         let device = device::Registration::new()?;
         let provider = PROVIDER.0.get();
         // SAFETY: Nobody else uses the structure yet.
@@ -167,10 +169,16 @@ impl Drop for ProviderRegistration {
 
 impl Drop for QueuesRegistration {
     fn drop(&mut self) {
-        // SAFETY: The provider has no objects any more, as those keep the module loaded. What is left are work items of
-        // connections that were torn down, which touch nothing but their own connection.
+        // The provider has no objects any more, as those keep the module loaded. What may be left are connections of peers
+        // that nobody has heard of, and that are being torn down: their work has queued an event, and that the teardown. Until
+        // it has run their sockets wake the first queue.
+        tcp::IO.flush();
+        tcp::CONTROL.flush();
+        tcp::CONTROL.flush();
+        // SAFETY: No socket is left, so only work of the queues queues some.
         unsafe {
             tcp::IO.stop();
+            tcp::POLL.stop();
             tcp::CONTROL.stop();
         }
     }
