@@ -65,6 +65,8 @@ mod frames;
 
 /// Payload from which on memory is lent to the socket: below that copying costs less than another call.
 const LEND_MIN: u64 = 16 << 10;
+/// Bytes of a payload that are left when its digest is finished.
+const SEAL_MAX: u64 = 64 << 10;
 
 /// The sending side of an endpoint.
 pub(crate) struct Tx {
@@ -142,7 +144,7 @@ impl Tx {
             } else {
                 break;
             };
-            self.frame(conn, link, &mut header, owner)?;
+            self.frame(link, &mut header, owner)?;
             if owner == Owner::Response {
                 link.rx.response_started();
             }
@@ -161,7 +163,6 @@ impl Tx {
     /// Puts the next frame together.
     fn frame(
         &mut self,
-        conn: &Arc<Conn>,
         link: &mut Link,
         header: &mut Header,
         owner: Owner,
@@ -178,27 +179,66 @@ impl Tx {
         frame.head_len = header.encode(format, seq, &mut frame.head)?;
         frame.payload = header.payload;
         frame.trailer_len = trailer_len;
+        frame.crc = !0;
+        frame.sealed = trailer_len == 0;
         frame.sent = 0;
-        if trailer_len != 0 {
-            let mut crc = !0;
-            let mut done = 0;
-            while done < header.payload {
-                let mut pieces = Pieces::new();
-                let left = header.payload.saturating_sub(done);
-                self.memory(conn, link, owner, done, left, &mut pieces)?;
-                for piece in pieces.get() {
-                    crc = piece.crc32c(crc);
-                }
-                if pieces.bytes() == 0 {
-                    return Err(Fault::Size.into());
-                }
-                done = done.saturating_add(pieces.bytes());
+        self.frames.push();
+        Ok(())
+    }
+
+    /// Goes on with the digest of a payload, from byte `from` to byte `to`.
+    fn digest(
+        &mut self,
+        conn: &Arc<Conn>,
+        link: &Link,
+        owner: Owner,
+        from: u64,
+        to: u64,
+        mut crc: u32,
+    ) -> Result<u32, Stop> {
+        let mut done = from;
+        while done < to {
+            let mut pieces = Pieces::new();
+            self.memory(conn, link, owner, done, to.saturating_sub(done), &mut pieces)?;
+            for piece in pieces.get() {
+                crc = piece.crc32c(crc);
             }
-            if let Some(frame) = self.frames.next() {
+            if pieces.bytes() == 0 {
+                return Err(Fault::Size.into());
+            }
+            done = done.saturating_add(pieces.bytes());
+        }
+        Ok(crc)
+    }
+
+    /// Finishes the digests of frames that are about to be sent.
+    ///
+    /// What a peer reads may be written by the peer before the socket has taken all of it, so a digest is one of the bytes as
+    /// they were when they were taken. Of a large payload the end has to be near.
+    fn seal(&mut self, conn: &Arc<Conn>, link: &Link) -> Result<(), Stop> {
+        for at in 0..self.frames.waiting().len() {
+            let Some(frame) = self.frames.waiting().get(at) else {
+                break;
+            };
+            let (owner, from, to, crc) =
+                (frame.owner, frame.payload_sent(), frame.payload, frame.crc);
+            if frame.trailer_len == 0 {
+                continue;
+            }
+            let near = to.saturating_sub(from) <= SEAL_MAX;
+            let crc = if near {
+                self.digest(conn, link, owner, from, to, crc)?
+            } else {
+                crc
+            };
+            if let Some(frame) = self.frames.get_mut(at) {
+                frame.sealed = near;
                 frame.trailer = link.session.format().trailer_bytes(crc);
             }
+            if !near {
+                break;
+            }
         }
-        self.frames.push();
         Ok(())
     }
 
@@ -348,6 +388,7 @@ impl Tx {
         if self.frames.is_empty() {
             return Ok(false);
         }
+        self.seal(conn, link)?;
         let mut batch = Batch::new();
         for frame in self.frames.waiting() {
             // A frame of which only a part fits goes last.
@@ -384,7 +425,7 @@ impl Tx {
         if batch.lent {
             self.note_lent(socket);
         }
-        self.advance(link, taken);
+        self.advance(conn, link, taken)?;
         Ok(taken == whole)
     }
 
@@ -445,6 +486,10 @@ impl Tx {
             }
             done = done.saturating_add(pieces.bytes());
         }
+        if !frame.sealed {
+            batch.more = true;
+            return Ok(false);
+        }
         Ok(!batch.lent && batch.push_bytes(frame.trailer_left()))
     }
 
@@ -464,12 +509,25 @@ impl Tx {
     }
 
     /// Notes that the socket has taken so many bytes.
-    fn advance(&mut self, link: &mut Link, mut taken: u64) {
+    fn advance(
+        &mut self,
+        conn: &Arc<Conn>,
+        link: &mut Link,
+        mut taken: u64,
+    ) -> Result<(), Stop> {
         while let Some(frame) = self.frames.oldest() {
             let left = frame.len().saturating_sub(frame.sent);
             if taken < left {
+                let (owner, from, crc) = (frame.owner, frame.payload_sent(), frame.crc);
                 frame.sent = frame.sent.saturating_add(taken);
-                return;
+                if frame.trailer_len != 0 {
+                    let to = frame.payload_sent();
+                    let crc = self.digest(conn, link, owner, from, to, crc)?;
+                    if let Some(frame) = self.frames.oldest() {
+                        frame.crc = crc;
+                    }
+                }
+                return Ok(());
             }
             taken = taken.saturating_sub(left);
             let owner = frame.owner;
@@ -480,6 +538,7 @@ impl Tx {
                 Owner::Control => {}
             }
         }
+        Ok(())
     }
 
     /// Notes that an operation's frame is with the socket.
@@ -612,7 +671,7 @@ impl Tx {
         loop {
             while self.frames.next().is_some() && link.session.acks_owed() != 0 {
                 let mut header = Header::new(Op::Ack, 0);
-                if self.frame(conn, link, &mut header, Owner::Control).is_err() {
+                if self.frame(link, &mut header, Owner::Control).is_err() {
                     return false;
                 }
             }

@@ -39,6 +39,10 @@ pub(super) struct Frame {
     pub(super) payload: u64,
     pub(super) trailer: [u8; TRAILER],
     pub(super) trailer_len: usize,
+    /// Digest of the payload that was sent.
+    pub(super) crc: u32,
+    /// `trailer` is that of the whole payload.
+    pub(super) sealed: bool,
     /// Bytes that the socket has taken.
     pub(super) sent: u64,
 }
@@ -51,6 +55,8 @@ impl Frame {
         payload: 0,
         trailer: [0; TRAILER],
         trailer_len: 0,
+        crc: !0,
+        sealed: false,
         sent: 0,
     };
 
@@ -192,6 +198,10 @@ impl Frames {
 
     pub(super) fn waiting(&self) -> &[Frame] {
         self.list.get(self.first..self.end).unwrap_or(&[])
+    }
+
+    pub(super) fn get_mut(&mut self, at: usize) -> Option<&mut Frame> {
+        self.list.get_mut(self.first..self.end)?.get_mut(at)
     }
 
     pub(super) fn oldest(&mut self) -> Option<&mut Frame> {
