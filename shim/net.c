@@ -220,9 +220,10 @@ void rust_helper_kfi_sock_reset(struct socket *sock)
 	release_sock(sk);
 }
 
-int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor)
+/* @actor counts @budget down; without any left it is not called again. */
+int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor, size_t *budget)
 {
-	read_descriptor_t desc = { .arg.data = arg, .count = 1 };
+	read_descriptor_t desc = { .arg.data = arg, .count = *budget };
 	struct sock *sk = sock->sk;
 	int ret;
 
@@ -232,6 +233,7 @@ int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t ac
 		ret = sock->ops->read_sock(sk, &desc, actor);
 	} while (ret > 0 && desc.count && inet_csk_has_ulp(sk));
 	release_sock(sk);
+	*budget = desc.count;
 	return ret;
 }
 

@@ -35,7 +35,7 @@ bool rust_helper_kfi_sock_may_lend(const void *addr, size_t len);
 u32 rust_helper_kfi_sock_written(struct socket *sock);
 bool rust_helper_kfi_sock_acked(struct socket *sock, u32 seq);
 void rust_helper_kfi_sock_reset(struct socket *sock);
-int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor);
+int rust_helper_kfi_sock_read(struct socket *sock, void *arg, sk_read_actor_t actor, size_t *budget);
 void rust_helper_kfi_sock_abort_on_close(struct socket *sock);
 void rust_helper_kfi_sock_release(struct socket *sock);
 

@@ -148,6 +148,9 @@ impl Link {
     }
 }
 
+/// Times that a connection is looked at before whoever wants the lock gets it.
+const PASSES: usize = 16;
+
 /// The socket of a connection and what travels on it.
 pub(crate) struct Engine {
     socket: Option<Socket<Conn>>,
@@ -452,12 +455,13 @@ impl Engine {
         Ok((ird, ord))
     }
 
-    /// Takes and sends, until there is nothing more to do.
+    /// Takes and sends, until there is nothing more to do, or others have to have their turn: a peer must not be able to keep
+    /// whoever wants the lock from it.
     fn run_open(&mut self, conn: &Arc<Conn>) {
-        let mut again = true;
-        while again {
-            again = match self.run_once(conn) {
-                Ok(again) => again,
+        for _ in 0..PASSES {
+            match self.run_once(conn) {
+                Ok(true) => {}
+                Ok(false) => return,
                 Err(Stop::Fault(fault)) => {
                     self.fault(conn, fault);
                     return;
@@ -466,8 +470,9 @@ impl Engine {
                     self.end(conn, status);
                     return;
                 }
-            };
+            }
         }
+        Conn::wake(conn.as_arc_borrow());
     }
 
     /// Returns whether it should be done once more.
@@ -572,14 +577,14 @@ impl Engine {
         }
     }
 
-    /// Sends and takes nothing from here on.
-    pub(crate) fn stop(&mut self) {
-        self.stage = Stage::Stopped;
-    }
-
     /// Whether frames travel.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
+    }
+
+    /// Sends and takes nothing from here on.
+    pub(crate) fn stop(&mut self) {
+        self.stage = Stage::Stopped;
     }
 
     /// Tells the peer in an orderly way, as far as that goes without waiting.

@@ -201,7 +201,9 @@ impl Link {
         // A message that has waited for a receive may be without payload, and the last one.
         let mut result = reader.unblock();
         if result.is_ok() && !reader.link.rx.is_blocked() {
-            socket.read(&mut reader)?;
+            if !socket.read(&mut reader)? {
+                reader.whole = false;
+            }
             if let Some(fault) = reader.stop {
                 result = Err(fault);
             }

@@ -41,6 +41,8 @@ use kernel::{
     }, //
 };
 
+/// Bytes of TLS that are taken at one time: more can come while they are decrypted.
+const BUDGET: usize = 1 << 20;
 /// Records that are no data, at one time.
 const RECORDS: usize = 16;
 
@@ -396,30 +398,32 @@ impl<W: Watcher> Socket<W> {
         unsafe { bindings::kfi_sock_reset(self.as_raw()) };
     }
 
-    /// Gives what has come to `sink`, as long as that takes all of it.
-    pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result {
+    /// Gives what has come to `sink`, as long as that takes all of it. Returns whether that was everything: with TLS, data that
+    /// come meanwhile are given too, up to a limit.
+    pub(crate) fn read<S: Sink>(&self, sink: &mut S) -> Result<bool> {
         // Without the socket's lock: data that come later wake the watcher. After the end nothing
         // does, so then the lock is taken.
         // SAFETY: The socket is valid.
         if !unsafe { bindings::kfi_sock_readable(self.as_raw()) } {
-            return Ok(());
+            return Ok(true);
         }
         let arg: *mut S = sink;
+        let mut budget = if self.secure { BUDGET } else { usize::MAX };
         // Records of no interest, one after the other, are nothing that a peer has to send.
         for _ in 0..RECORDS {
             // SAFETY: The socket is valid, and `actor` gets the sink that is borrowed for the call.
             let ret =
-                unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>)) };
+                unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>), &mut budget) };
             match to_result(ret.min(0)) {
-                Err(EAGAIN) if self.secure => return Ok(()),
+                Err(EAGAIN) if self.secure => return Ok(true),
                 Err(EINVAL) if self.secure => {}
-                result => return result,
+                result => return result.map(|()| budget != 0),
             }
             // SAFETY: The socket is valid.
             match to_result(unsafe { bindings::kfi_tls_control(self.as_raw()) }) {
                 Ok(()) => {
                     self.ended.store(true, Relaxed);
-                    return Ok(());
+                    return Ok(true);
                 }
                 Err(EAGAIN) => {}
                 Err(error) => return Err(error),
@@ -568,9 +572,13 @@ unsafe extern "C" fn actor<S: Sink>(
         len,
         _skb: PhantomData,
     });
-    if taken < len {
-        // SAFETY: As above. Nobody is to be called again.
-        unsafe { (*desc).count = 0 };
+    // SAFETY: As above. With a count of 0 nobody is called again.
+    unsafe {
+        (*desc).count = if taken < len {
+            0
+        } else {
+            (*desc).count.saturating_sub(len)
+        };
     }
     c_int::try_from(taken.min(len)).unwrap_or(c_int::MAX)
 }
