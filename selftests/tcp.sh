@@ -89,7 +89,7 @@ digests()
 	for loop in pingpong rate read write; do
 		checked loop=$loop size=70001 depth=4 iterations=$few verify=1 || return
 	done
-	perf_end
+	python3 "$(dirname "$0")/tcp_peer.py" $IP0 7001 $IP1 digests && perf_end
 }
 over_ipv6()
 {

@@ -15,7 +15,7 @@ import time
 
 SERVER, SERVICE, LOCAL, PORT = sys.argv[1], int(sys.argv[2]), sys.argv[3], 20077
 MAGIC = b"kfi-tcp1"
-SEND_INV, CREDITS, ERRORS = 0x1, 0x2, 0x8
+SEND_INV, CREDITS, CRC32C, ERRORS = 0x1, 0x2, 0x4, 0x8
 PINGPONG, RATE, READ, WRITE = range(4)
 PROTOCOL, KEY, RANGE = 1, 2, 3
 TOP = (1 << 64) - 1
@@ -609,7 +609,57 @@ def hold():
     sys.stdin.read()
 
 
+TABLE = []
+for n in range(256):
+    for _ in range(8):
+        n = n >> 1 ^ (0x82f63b78 if n & 1 else 0)
+    TABLE.append(n)
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 255]
+    return crc ^ 0xffffffff
+
+
+class Digests(Peer):
+    """A peer that has agreed on CRC32C."""
+
+    def __init__(self):
+        super().__init__(features=ERRORS | CRC32C)
+
+    def frame(self, flags=0, words=(), payload=b"", **rest):
+        length = 24 + 8 * len(words)
+        data = super().frame(flags=flags | 0x400, words=words, length=length, size=length + len(payload), **rest)
+        data += struct.pack(self.order + "Q", crc32c(data)) + payload
+        return data + (struct.pack(self.order + "I", crc32c(payload)) if payload else b"")
+
+    def next_frame(self):
+        op, flags, op_data, words, data = super().next_frame()
+        if data and crc32c(data) != struct.unpack(self.order + "I", self.recv(4))[0]:
+            raise RuntimeError("wrong digest of a payload")
+        return op, flags, op_data, words[:-1], data
+
+
+def digests():
+    """Needs tcp_crc32c=1. What is read may be written behind that, before it has been sent: the digest is that of what was."""
+    p, size, new = Digests().start(READ, size=1 << 20), 1 << 20, os.urandom(1 << 16)
+    p.send(p.frame(op=2, count=1, words=[p.addr, size, p.key]))
+    p.send(p.frame(op=4, count=1, words=[p.addr + size - len(new), len(new), p.key], payload=new))
+    # By then the server has looked at the write.
+    Peer().start().echo()
+    op, _, _, _, data = p.next_frame()
+    if op != 3 or len(data) != size:
+        raise RuntimeError(f"{op} {len(data)}")
+    if data[-len(new):] != new:
+        raise RuntimeError("the response was sent before the write came")
+    p.sock.close()
+
+
 if __name__ == "__main__" and sys.argv[4:] == ["hold"]:
     hold()
+elif __name__ == "__main__" and sys.argv[4:] == ["digests"]:
+    sys.exit(main([digests]))
 elif __name__ == "__main__":
     sys.exit(main(CASES))
