@@ -126,6 +126,11 @@ fn ep_check(info: &Info, domain: &Domain, attr: &EpAttr<'_>) -> Result {
     {
         return Err(EINVAL);
     }
+    // A close knows that a shared receive has left the completion queue by what completes behind it there, and on the
+    // endpoint's own account only operations do.
+    if attr.srx().is_some() && !core::ptr::eq(tx_cq, rx_cq) {
+        return Err(EINVAL);
+    }
     Ok(())
 }
 

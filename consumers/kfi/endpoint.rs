@@ -116,7 +116,7 @@ pub struct EndpointAttr<'a> {
     pub tx_cq: &'a Arc<Cq>,
     /// Completion queue of receives.
     pub rx_cq: &'a Arc<Cq>,
-    /// Shared receive context.
+    /// Shared receive context; with one, both queues are the same.
     pub srx: Option<&'a Arc<Srx>>,
     /// Operations outstanding.
     pub max_tx: u32,

@@ -248,9 +248,10 @@ static int open_arguments(void)
 	const struct kfi_device_attr *limits = &kfi_test_device->attr;
 	struct kfi_ep_attr good = { .max_tx = 4, .max_rx = 4, .max_tx_sge = 1, .max_rx_sge = 1, .event = no_event };
 	struct kfi_ep_attr attr;
+	struct kfi_cq *cq, *second;
 	struct kfi_domain *domain;
 	struct kfi_info *info;
-	struct kfi_cq *cq;
+	struct kfi_srx *srx;
 	int status, ret;
 	bool ok;
 
@@ -302,6 +303,16 @@ static int open_arguments(void)
 		attr.max_rma = 1;
 		attr.max_tx_sge = 0;
 		ok &= kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+	}
+	if (kfi_test_caps & KFI_CAP_SRX) {
+		srx = kfi_srx_alloc(domain, 4, 1);
+		second = kfi_cq_alloc(domain, NULL, 32, -1, KFI_POLL_SOFTIRQ);
+		attr = good;
+		attr.srx = srx;
+		attr.rx_cq = second;
+		ok &= !IS_ERR(srx) && !IS_ERR(second) && kfi_expect(open_errno(info, domain, &attr), -EINVAL);
+		kfi_cq_free(second);
+		kfi_srx_free(srx);
 	}
 	/* Not a request: it cannot be refused, and stays ours. */
 	ok &= kfi_expect(kfi_info_reject(info, NULL, 0), -EINVAL);

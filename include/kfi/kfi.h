@@ -1076,7 +1076,7 @@ struct kfi_event {
 /**
  * struct kfi_ep_attr - what kfi_ep_open() is asked for
  * @tx_cq: completion queue of operations
- * @rx_cq: completion queue of receives
+ * @rx_cq: completion queue of receives; with @srx the same as @tx_cq
  * @srx: shared receive context, or NULL
  * @max_tx: operations outstanding; at return what was granted. kfi adds what it needs itself (drain)
  * @max_rx: receives outstanding; ignored with @srx
@@ -1151,8 +1151,8 @@ struct kfi_ep {
  *
  * Context: Process.
  * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing,
- * @info is not resolved yet, something lives on another device, or a number is 0 or beyond the device's limit
- * (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ * @info is not resolved yet, something lives on another device, two completion queues with a shared receive context, or
+ * a number is 0 or beyond the device's limit (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
  */
 struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
 
