@@ -506,6 +506,74 @@ static int full_in(struct fixture *f)
 
 static int full(void) { return with(KFI_POLL_DIRECT, NULL, full_in); }
 
+/* ---------------------------------------------------------------------------------------------- */
+/* Transfers that find no room                                                                     */
+
+static void one_rma(struct kfi_pair *pair) { pair->max_rma = 1; }
+
+/* Fills the queue with operations that nobody hears of: -ENOMEM, or 0 when it has no end. */
+static int fill(struct kfi_side *side)
+{
+	unsigned int nr;
+	struct kfi_op op;
+	int ret = 0;
+
+	for (nr = 0; nr < 4096 && !ret; nr++) {
+		kfi_op_nop(&op, NULL, 0);
+		ret = kfi_ep_post(side->ep, &op, NULL);
+	}
+	return ret;
+}
+
+/* A chain that was refused is posted again as it is: each of its operations runs once. */
+static int again_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	unsigned long end = jiffies + 10 * HZ;
+	struct kfi_op send, *first, *bad;
+	struct kfi_rma rma = { };
+	struct scatterlist sg;
+	struct kfi_wait more;
+	int ret;
+
+	sg_init_one(&sg, f->abuf.va, LEN);
+	ret = kfi_buf_expose(&f->pbuf, p, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_recv(p, &f->rx, NULL, 0);
+	ret = ret ?: kfi_side_recv(p, &more, NULL, 0);
+	ret = ret ?: kfi_rma_init(&rma, a->ep, &sg, 1, 0, kfi_buf_addr(&f->pbuf), f->pbuf.mr->rkey, DMA_TO_DEVICE);
+	if (ret)
+		goto out;
+	kfi_wait_init(&f->tx);
+	kfi_op_send(&send, &f->tx.ctx, NULL, 0, KFI_OP_SIGNALED);
+	first = kfi_rma_op(&rma, NULL, &send);
+	if (fill(a) != -ENOMEM) {
+		ret = KFI_SKIP;
+		goto out;
+	}
+	do {
+		bad = first;
+		ret = kfi_ep_post(a->ep, bad, &bad);
+		/* The transfer may have found the last place. */
+		if (ret == -ENOMEM && bad == &send)
+			first = bad;
+		cond_resched();
+	} while (ret == -ENOMEM && time_before(jiffies, end));
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	ret = ret ?: kfi_wait_status(p, &f->rx, 0);
+	kfi_side_close(p);
+	if (!ret && (!kfi_expect(atomic_read(&f->tx.count), 1) || !kfi_expect(more.comp.status, -ECANCELED) ||
+		     !kfi_buf_is(&f->pbuf, 0, LEN, 0x5a)))
+		ret = -EBADMSG;
+out:
+	kfi_ep_drain(a->ep, KFI_TX);
+	kfi_rma_fini(&rma, &sg, 1, DMA_TO_DEVICE);
+	kfi_side_close(a);
+	kfi_side_close(p);
+	return ret;
+}
+
+static int again(void) { return with(KFI_POLL_SOFTIRQ, one_rma, again_in); }
+
 const struct kfi_case kfi_data_cases[] = {
 	{ "message: softirq", message_softirq },
 	{ "message: workqueue", message_workqueue },
@@ -527,5 +595,6 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "post: chain with one completion", chain },
 	{ "post: unknown opcode and flag, too many elements", refused },
 	{ "post: no room", full },
+	{ "post: a chain that was refused, once more", again, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	KFI_CASES_END
 };

@@ -349,6 +349,62 @@ unsafe fn first_wr(op: *mut bindings::kfi_op) -> *const bindings::ib_send_wr {
     }
 }
 
+/// Takes native chains apart again that a post has linked with what follows them.
+///
+/// # Safety
+///
+/// `from` is the head of a chain that was translated up to `end`, and none of it is in flight.
+unsafe fn unlink(from: *mut bindings::kfi_op, end: *const bindings::kfi_op) {
+    let mut op = from;
+    // SAFETY: By the function's contract. A native chain ends with what the post has linked to it.
+    unsafe {
+        while !op.is_null() && !ptr::eq(op, end) {
+            let next = (*op).next;
+            if u32::from((*op).opcode) == bindings::kfi_opcode_KFI_OP_NATIVE
+                && !next.is_null()
+                && !ptr::eq(next, end)
+            {
+                let follows = first_wr(next);
+                let mut wr = native_of(op);
+                while !wr.is_null() && !ptr::eq((*wr).next, follows) {
+                    wr = (*wr).next;
+                }
+                if !wr.is_null() {
+                    (*wr).next = ptr::null_mut();
+                }
+            }
+            op = next;
+        }
+    }
+}
+
+/// The device has not taken the whole chain.
+///
+/// # Safety
+///
+/// `first` is the head of a chain that was translated up to `end` and given to the device, which has refused `bad_wr` of it
+/// with `ret`; `bad` is null or valid.
+#[cold]
+unsafe fn refused_by_device(
+    hot: &Hot,
+    first: *mut bindings::kfi_op,
+    end: *mut bindings::kfi_op,
+    bad_wr: *const bindings::ib_send_wr,
+    ret: c_int,
+    bad: *mut *mut bindings::kfi_op,
+) -> c_int {
+    // SAFETY: By the function's contract; what begins with the refused work request is not in flight.
+    unsafe {
+        let op = op_of(first, bad_wr);
+        // The caller may post it again, with something else behind it.
+        unlink(op, end);
+        if !bad.is_null() {
+            *bad = op;
+        }
+    }
+    hot.refused_by_device(ret)
+}
+
 /// Translates a chain and gives it to the device.
 ///
 /// # Safety
@@ -403,11 +459,8 @@ pub(super) unsafe fn post(
         // An error without a work request that was refused: siw has queued all of them, could not start the first, and will
         // complete every one.
         if ret != 0 && !bad_wr.is_null() {
-            if !bad.is_null() {
-                // SAFETY: `bad` is valid, and the driver has set `bad_wr` to a link of the chain.
-                unsafe { *bad = op_of(first, bad_wr) };
-            }
-            return hot.refused_by_device(ret);
+            // SAFETY: The driver has set `bad_wr` to a link of the chain, which was translated up to `op`.
+            return unsafe { refused_by_device(hot, first, op, bad_wr, ret, bad) };
         }
     }
     if refused != 0 && !bad.is_null() {
