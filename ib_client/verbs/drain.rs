@@ -101,7 +101,7 @@ pub(super) fn empty_sq(qp: &Qp) {
         // CAST: Drivers find the rest of an RDMA work request by its first member, which this is.
         // SAFETY: One initialised work request without memory, whose mark `pass()` keeps until it has
         // completed.
-        unsafe { qp.post_send_raw((&raw const wr).cast(), &mut core::ptr::null()) }
+        unsafe { qp.post_send_one((&raw const wr).cast()) }
     });
 }
 
@@ -111,7 +111,7 @@ pub(super) fn empty_rq(qp: &Qp) {
         let mut wr = bindings::ib_recv_wr::default();
         wr.__bindgen_anon_1.bindgen_union_field = cqe;
         // SAFETY: As in `empty_sq()`.
-        unsafe { qp.post_recv_raw(&wr, &mut core::ptr::null()) }
+        unsafe { qp.post_recv_one(&wr) }
     });
 }
 

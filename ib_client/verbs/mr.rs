@@ -450,7 +450,7 @@ impl RegOp {
             // CAST: Drivers find the rest of a registration by its first member, which this is.
             // SAFETY: One initialised work request. The operation owns the region and its memory
             // until the completion.
-            to_result(unsafe { qp.post_send_raw(wr.cast(), &mut core::ptr::null()) })
+            to_result(unsafe { qp.post_send_one(wr.cast()) })
         };
         // SAFETY: The work request is signaled, so a successful post is followed by one completion,
         // and a failed one by none.

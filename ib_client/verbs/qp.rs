@@ -274,7 +274,7 @@ impl Qp {
                 // SAFETY: One initialised work request. Its memory is mapped for this device and
                 // owned by the operation, which is leaked until its completion; its `wr_cqe` leads
                 // to the handler of the operation.
-                to_result(unsafe { self.post_send_raw(wr, &mut core::ptr::null()) })
+                to_result(unsafe { self.post_send_one(wr) })
             })
         };
         // SAFETY: The work request completes through the queue, once and signaled, if and only if
@@ -314,7 +314,7 @@ impl Qp {
                 // SAFETY: One initialised work request. Its memory is mapped for this device and
                 // owned by the operation, which is leaked until its completion; its `wr_cqe` leads
                 // to the handler of the operation.
-                to_result(unsafe { self.post_recv_raw(wr, &mut core::ptr::null()) })
+                to_result(unsafe { self.post_recv_one(wr) })
             })
         };
         // SAFETY: The work request completes through the queue, once and signaled, if and only if
@@ -323,7 +323,8 @@ impl Qp {
     }
 
     /// Posts a chain of work requests to the send queue. On failure `bad_wr` is set to the first
-    /// that was not posted. Context: any.
+    /// that was not posted; if it is not set, all were posted and will complete: siw has queued
+    /// them and could not start the first. Context: any.
     ///
     /// # Safety
     ///
@@ -343,13 +344,46 @@ impl Qp {
         unsafe {
             match (*(*qp).device).ops.post_send {
                 Some(post) => post(qp, wr, bad_wr),
-                None => errno::EOPNOTSUPP,
+                None => {
+                    *bad_wr = wr;
+                    errno::EOPNOTSUPP
+                }
             }
         }
     }
 
-    /// Posts a chain of receives. On failure `bad_wr` is set to the first that was not posted.
-    /// Context: any.
+    /// Posts one work request to the send queue. After an error it is not posted. Context: any.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Qp::post_send_raw`].
+    #[inline]
+    pub(super) unsafe fn post_send_one(&self, wr: *const bindings::ib_send_wr) -> c_int {
+        let mut bad = core::ptr::null();
+        // SAFETY: By the function's contract.
+        match unsafe { self.post_send_raw(wr, &mut bad) } {
+            _ if bad.is_null() => 0,
+            ret => ret,
+        }
+    }
+
+    /// As [`Qp::post_send_one`], for a receive.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Qp::post_recv_raw`].
+    #[inline]
+    pub(super) unsafe fn post_recv_one(&self, wr: *const bindings::ib_recv_wr) -> c_int {
+        let mut bad = core::ptr::null();
+        // SAFETY: By the function's contract.
+        match unsafe { self.post_recv_raw(wr, &mut bad) } {
+            _ if bad.is_null() => 0,
+            ret => ret,
+        }
+    }
+
+    /// Posts a chain of receives. On failure `bad_wr` is set as by [`Qp::post_send_raw`]. Context:
+    /// any.
     ///
     /// # Safety
     ///
@@ -368,7 +402,10 @@ impl Qp {
         unsafe {
             match (*(*qp).device).ops.post_recv {
                 Some(post) => post(qp, wr, bad_wr),
-                None => errno::EOPNOTSUPP,
+                None => {
+                    *bad_wr = wr;
+                    errno::EOPNOTSUPP
+                }
             }
         }
     }

@@ -205,7 +205,8 @@ pub fn start<D: Done>(
     // SAFETY: A chain of initialised work requests, the last of which is signaled and leads to the
     // handler of the transfer. What they name is owned by the transfer, which is leaked until then.
     let ret = unsafe { qp.post_send_raw(first, &mut bad) };
-    if ret == 0 {
+    if bad.is_null() {
+        // Also after an error, see there.
         return Ok(());
     }
     let error = Error::from_errno(ret);
