@@ -11,6 +11,7 @@ pub(crate) mod cq;
 pub(crate) mod device;
 pub(crate) mod domain;
 mod ep;
+pub(crate) mod half;
 pub(crate) mod hot;
 pub(crate) mod import;
 pub(crate) mod info;

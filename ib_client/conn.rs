@@ -24,6 +24,7 @@ use crate::{
             EventFn,
             ResolveFn, //
         },
+        half::Halves,
         hot::Hot,
         info::InfoHead,
         sys, //
@@ -106,6 +107,9 @@ pub(crate) struct Conn {
     /// Transfers of rdma_rw, which need the queue pair until they are ended.
     #[pin]
     transfers: Gate,
+    /// Transfers that the device has taken in part.
+    #[pin]
+    halves: Halves,
     /// Teardown has drained the queue pair, or there was none.
     #[pin]
     drained: Completion,
@@ -205,6 +209,7 @@ impl Conn {
                 ),
                 calls <- Gate::new(),
                 transfers <- Gate::new(),
+                halves <- Halves::new(),
                 drained <- Completion::new(),
                 torn <- Completion::new(),
                 work <- kernel::new_work!("kfi::Conn::work"),
@@ -225,6 +230,11 @@ impl Conn {
     /// A place for a transfer of rdma_rw, which keeps the queue pair.
     pub(crate) fn rma_place(&self) -> Result<GateGuard<'_>> {
         self.transfers.enter().map_err(|_| self.hot.refusal())
+    }
+
+    /// Transfers that the device has taken in part.
+    pub(crate) fn halves(&self) -> &Halves {
+        &self.halves
     }
 
     /// Runs a callback of the consumer's. Callbacks of one connection do not overlap.

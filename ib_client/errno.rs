@@ -35,6 +35,8 @@ impl Errno {
 
 /// Flushed.
 pub(crate) const ECANCELED: Errno = Errno::new(bindings::ECANCELED);
+/// Taken in part.
+pub(crate) const ECONNABORTED: Errno = Errno::new(bindings::ECONNABORTED);
 /// Connection refused.
 pub(crate) const ECONNREFUSED: Errno = Errno::new(bindings::ECONNREFUSED);
 /// Connection reset.

@@ -24,6 +24,7 @@ const TEXTS: &[(i32, &CStr)] = &[
     (98, c"address in use"),
     (99, c"address not available"),
     (101, c"network unreachable"),
+    (103, c"taken in part"),
     (104, c"connection reset by peer"),
     (105, c"peer has posted no receive"),
     (107, c"not connected"),

@@ -574,6 +574,70 @@ out:
 
 static int again(void) { return with(KFI_POLL_SOFTIRQ, one_rma, again_in); }
 
+/* A transfer of more operations than there is room for: it completes, and the connection ends. */
+static int in_part_in(struct fixture *f, struct scatterlist *sgl, bool drain)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_op send, *bad = NULL;
+	struct kfi_rma rma = { };
+	unsigned int i;
+	int ret;
+
+	sg_init_table(sgl, LEN);
+	for (i = 0; i < LEN; i++)
+		sg_set_buf(&sgl[i], f->abuf.va + i, 1);
+	ret = kfi_buf_expose(&f->pbuf, p, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_recv(p, &f->rx, NULL, 0);
+	ret = ret ?: kfi_rma_init(&rma, a->ep, sgl, LEN, 0, kfi_buf_addr(&f->pbuf), f->pbuf.mr->rkey, DMA_TO_DEVICE);
+	if (ret)
+		return ret;
+	if (rma.nr_ops == 1) {
+		ret = KFI_SKIP;
+		goto out;
+	}
+	kfi_wait_init(&f->tx);
+	kfi_op_send(&send, &f->tx.ctx, NULL, 0, KFI_OP_SIGNALED);
+	ret = kfi_ep_post(a->ep, drain ? kfi_rma_op(&rma, NULL, &send) : kfi_rma_op(&rma, &f->tx.ctx, NULL), &bad);
+	if (!kfi_expect(ret, 0) || !kfi_expect(bad == NULL, true)) {
+		ret = -EBADMSG;
+		goto out;
+	}
+	if (drain)
+		kfi_ep_drain(a->ep, KFI_TX);
+	ret = kfi_wait_status(a, &f->tx, -ECANCELED);
+	ret = ret ?: kfi_test_wait(&a->ended);
+	ret = ret ?: kfi_test_wait(&p->ended);
+	if (!ret && (!kfi_expect(a->end_type, KFI_EVENT_DISCONNECTED) ||
+		     !kfi_expect(a->end_status, kfi_test_iwarp() ? a->end_status : -ENOMEM)))
+		ret = -EBADMSG;
+out:
+	kfi_ep_drain(a->ep, KFI_TX);
+	kfi_rma_fini(&rma, sgl, LEN, DMA_TO_DEVICE);
+	kfi_side_close(a);
+	if (!ret && (!kfi_expect(atomic_read(&f->tx.count), 1) || !kfi_expect(atomic_read(&a->nr_ended), 1)))
+		ret = -EBADMSG;
+	return ret;
+}
+
+static int in_part_of(struct fixture *f, bool drain)
+{
+	struct scatterlist *sgl = kvcalloc(LEN, sizeof(*sgl), GFP_KERNEL);
+	int ret = sgl ? in_part_in(f, sgl, drain) : -ENOMEM;
+
+	kvfree(sgl);
+	return ret;
+}
+
+static int in_part_alone(struct fixture *f) { return in_part_of(f, false); }
+static int in_part_drained(struct fixture *f) { return in_part_of(f, true); }
+
+static int in_part(void) { return with(KFI_POLL_SOFTIRQ, one_rma, in_part_alone); }
+
+static int in_part_drain(void)
+{
+	return with(KFI_POLL_WORKQUEUE, one_rma, in_part_drained) ?: with(KFI_POLL_DIRECT, one_rma, in_part_drained);
+}
+
 const struct kfi_case kfi_data_cases[] = {
 	{ "message: softirq", message_softirq },
 	{ "message: workqueue", message_workqueue },
@@ -595,6 +659,8 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "post: chain with one completion", chain },
 	{ "post: unknown opcode and flag, too many elements", refused },
 	{ "post: no room", full },
+	{ "post: a transfer that the device takes in part", in_part, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "post: a transfer taken in part, then drained", in_part_drain, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "post: a chain that was refused, once more", again, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	KFI_CASES_END
 };

@@ -10,9 +10,16 @@ use super::comp::{
     self,
     Done, //
 };
+use super::ep::EP_OPS;
+use super::half;
 use super::hot::Hot;
 use super::mr::MrHead;
-use crate::errno::EOPNOTSUPP;
+use super::object;
+use crate::conn::Conn;
+use crate::errno::{
+    ECONNABORTED,
+    EOPNOTSUPP, //
+};
 use core::mem::{
     align_of,
     offset_of,
@@ -382,27 +389,72 @@ unsafe fn unlink(from: *mut bindings::kfi_op, end: *const bindings::kfi_op) {
 ///
 /// # Safety
 ///
-/// `first` is the head of a chain that was translated up to `end` and given to the device, which has refused `bad_wr` of it
-/// with `ret`; `bad` is null or valid.
+/// `first` is the head of a chain that was translated up to `end`, where it is refused with `refused` unless that is 0, and
+/// given to the device, which has refused `bad_wr` of it with `ret`; `bad` is null or valid.
 #[cold]
 unsafe fn refused_by_device(
     hot: &Hot,
     first: *mut bindings::kfi_op,
     end: *mut bindings::kfi_op,
+    refused: c_int,
     bad_wr: *const bindings::ib_send_wr,
     ret: c_int,
     bad: *mut *mut bindings::kfi_op,
 ) -> c_int {
     // SAFETY: By the function's contract; what begins with the refused work request is not in flight.
-    unsafe {
+    let (op, ret) = unsafe {
         let op = op_of(first, bad_wr);
         // The caller may post it again, with something else behind it.
         unlink(op, end);
-        if !bad.is_null() {
-            *bad = op;
+        if u32::from((*op).opcode) == bindings::kfi_opcode_KFI_OP_NATIVE
+            && !ptr::eq(native_of(op), bad_wr)
+        {
+            taken_in_part(hot, op, end, refused, ret)
+        } else {
+            (op, hot.refused_by_device(ret))
         }
+    };
+    if !bad.is_null() && ret != 0 {
+        // SAFETY: By the function's contract.
+        unsafe { *bad = op };
     }
-    hot.refused_by_device(ret)
+    ret
+}
+
+/// The device has taken a part of a native chain and has refused the rest with `ret`. Returns the first operation that is
+/// not accepted, and why.
+///
+/// # Safety
+///
+/// `op` is that chain's operation, of an operation chain that was translated up to `end`, where it is refused with `refused`
+/// unless that is 0. What is behind `op` is not in flight.
+unsafe fn taken_in_part(
+    hot: &Hot,
+    op: *mut bindings::kfi_op,
+    end: *mut bindings::kfi_op,
+    refused: c_int,
+    ret: c_int,
+) -> (*mut bindings::kfi_op, c_int) {
+    let ep = hot.public();
+    // SAFETY: By the function's contract. Only endpoints with this table are connections, and the caller has this one.
+    unsafe {
+        if (*ep).ops != EP_OPS.as_ptr() || !half::is_lasting(op) {
+            return (op, ECONNABORTED.to_errno());
+        }
+        // Accepted, as far as to the first that somebody hears of: that is how it is heard that the transfer is over.
+        let mut last = op;
+        while (*last).ctx.is_null() && !ptr::eq((*last).next, end) {
+            last = (*last).next;
+        }
+        let (ctx, rest) = ((*last).ctx, (*last).next);
+        let conn = object::borrow::<Conn>(ep);
+        if !ctx.is_null() {
+            // The transfer and its context are not ours any more afterwards.
+            conn.halves().add(op, ctx);
+        }
+        conn.taken_in_part(Error::from_errno(ret));
+        (rest, if ptr::eq(rest, end) { refused } else { ret })
+    }
 }
 
 /// Translates a chain and gives it to the device.
@@ -460,7 +512,7 @@ pub(super) unsafe fn post(
         // complete every one.
         if ret != 0 && !bad_wr.is_null() {
             // SAFETY: The driver has set `bad_wr` to a link of the chain, which was translated up to `op`.
-            return unsafe { refused_by_device(hot, first, op, bad_wr, ret, bad) };
+            return unsafe { refused_by_device(hot, first, op, refused, bad_wr, ret, bad) };
         }
     }
     if refused != 0 && !bad.is_null() {

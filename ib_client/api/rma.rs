@@ -8,6 +8,7 @@
 use super::{
     bindings,
     comp,
+    half,
     hot::Hot,
     mr::pi,
     object, //
@@ -368,6 +369,7 @@ pub(super) unsafe extern "C" fn rma_op(
         (*op).opcode = bindings::kfi_opcode_KFI_OP_NATIVE as u8;
         (*op).flags = 0;
         (*op).priv_[0] = first as u64;
+        half::set_lasting(op);
         op
     }
 }

@@ -306,6 +306,9 @@ impl Conn {
             return;
         };
         self.hot.advance(DataState::Err);
+        if which != Drain::Rx {
+            self.finish_halves_by(&qp);
+        }
         match which {
             Drain::Tx => qp.drain_sq(),
             Drain::Rx => qp.drain_rq(),

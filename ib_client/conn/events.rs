@@ -59,6 +59,7 @@ impl WorkItem<FAILURE_WORK> for Conn {
     fn run(this: Arc<Conn>) {
         // An error means that the connection has ended meanwhile.
         let _ = this.shutdown();
+        this.finish_halves();
     }
 }
 
@@ -148,6 +149,31 @@ impl Conn {
         {
             // Queued once in its life, so it is never queued already.
             let _ = sys::teardown_queue().enqueue::<_, FAILURE_WORK>(Arc::from(self));
+        }
+    }
+
+    /// The device has taken a part of a transfer and refused the rest. Context: any.
+    pub(crate) fn taken_in_part(self: ArcBorrow<'_, Self>, status: Error) {
+        let _ = self.failure.cmpxchg(0, status.to_errno(), Relaxed);
+        self.ending.store(true, Relaxed);
+        // If it is queued already it has not begun.
+        let _ = sys::teardown_queue().enqueue::<_, FAILURE_WORK>(Arc::from(self));
+    }
+
+    /// Has the transfers complete that the device has taken in part. Teardown does it, when it has begun.
+    fn finish_halves(&self) {
+        while !self.halves.is_empty() {
+            let Ok(_call) = self.call() else {
+                return;
+            };
+            let Ok(qp) = self.qp() else {
+                return;
+            };
+            self.hot.advance(DataState::Err);
+            if qp.set_error().is_err() || self.halves.post_marks(&qp) {
+                return;
+            }
+            qp.await_room(false);
         }
     }
 

@@ -105,6 +105,7 @@ impl Conn {
         // What the consumer has in the queue pair comes back, then it is destroyed.
         let qp = self.inner.lock().qp.take();
         if let Some(qp) = &qp {
+            self.finish_halves_by(qp);
             qp.drain();
         }
         self.drained.complete_all();
@@ -137,6 +138,16 @@ impl Conn {
         self.torn.complete_all();
         // Not the last reference: the work item has one.
         drop(deferred);
+    }
+
+    /// Has the transfers complete that the device has taken in part, by a drain, which follows. Nobody posts.
+    pub(super) fn finish_halves_by(&self, qp: &Qp) {
+        if self.halves.is_empty() || qp.set_error().is_err() {
+            return;
+        }
+        while !self.halves.post_marks(qp) {
+            qp.await_room(true);
+        }
     }
 
     /// Ends a connection: what is outstanding is flushed, the peer is told.

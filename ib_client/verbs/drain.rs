@@ -57,15 +57,22 @@ unsafe extern "C" fn done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     mark.done.complete_all();
 }
 
+/// Handles the completions of a queue that nobody handles otherwise.
+pub(super) fn poll(cq: &Cq) {
+    if cq.poll_context() == PollContext::Direct {
+        let _ = cq.process_direct(u32::MAX);
+    }
+}
+
+/// Lets a device in the error state work.
+pub(super) fn pause() {
+    fsleep(Delta::from_micros(100));
+}
+
 /// Waits until a mark that `post` posts has completed, and so everything before it. `post` returns what
 /// the verb does.
 fn pass(cq: &Cq, post: impl Fn(u64) -> c_int) {
-    let pause = || fsleep(Delta::from_micros(100));
-    let poll = || {
-        if cq.poll_context() == PollContext::Direct {
-            let _ = cq.process_direct(u32::MAX);
-        }
-    };
+    let poll = || poll(cq);
     pin_init::stack_pin_init!(let mark = pin_init!(Mark {
         cqe: Opaque::new(bindings::ib_cqe { done: Some(done) }),
         seen: Atomic::new(false),
@@ -91,18 +98,25 @@ fn pass(cq: &Cq, post: impl Fn(u64) -> c_int) {
     mark.done.wait_for_completion();
 }
 
+/// Posts a work request without effect to the send queue.
+///
+/// # Safety
+///
+/// `cqe` is the address of a completion entry that is valid until the work request has completed.
+pub(super) unsafe fn post_mark(qp: &Qp, cqe: u64) -> c_int {
+    let mut wr = bindings::ib_rdma_wr::default();
+    wr.wr.__bindgen_anon_1.bindgen_union_field = cqe;
+    wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_RDMA_WRITE;
+    wr.wr.send_flags = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
+    // CAST: Drivers find the rest of an RDMA work request by its first member, which this is.
+    // SAFETY: One initialised work request without memory; the rest is promised by the caller.
+    unsafe { qp.post_send_one((&raw const wr).cast()) }
+}
+
 /// Empties the send queue of a queue pair in the error state. Nobody posts to it.
 pub(super) fn empty_sq(qp: &Qp) {
-    pass(qp.send_cq(), |cqe| {
-        let mut wr = bindings::ib_rdma_wr::default();
-        wr.wr.__bindgen_anon_1.bindgen_union_field = cqe;
-        wr.wr.opcode = bindings::ib_wr_opcode_IB_WR_RDMA_WRITE;
-        wr.wr.send_flags = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
-        // CAST: Drivers find the rest of an RDMA work request by its first member, which this is.
-        // SAFETY: One initialised work request without memory, whose mark `pass()` keeps until it has
-        // completed.
-        unsafe { qp.post_send_one((&raw const wr).cast()) }
-    });
+    // SAFETY: `pass()` keeps the mark until it has completed.
+    pass(qp.send_cq(), |cqe| unsafe { post_mark(qp, cqe) });
 }
 
 /// As [`empty_sq`], for the receive queue.

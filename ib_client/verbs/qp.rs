@@ -410,6 +410,26 @@ impl Qp {
         }
     }
 
+    /// Posts a signaled operation without effect to the send queue: 0, or a negative errno and it is not posted. Context:
+    /// any.
+    ///
+    /// # Safety
+    ///
+    /// `cqe` is valid until the completion.
+    pub(crate) unsafe fn post_mark(&self, cqe: *mut bindings::ib_cqe) -> c_int {
+        // SAFETY: By the function's contract.
+        unsafe { drain::post_mark(self, cqe as usize as u64) }
+    }
+
+    /// Waits a little for a place in the send queue, in the error state. With `poll` the completions of a
+    /// [`super::cq::PollContext::Direct`] queue, which may be what holds it up, are handled here. Context: process, sleeps.
+    pub(crate) fn await_room(&self, poll: bool) {
+        if poll {
+            drain::poll(&self.send_cq);
+        }
+        drain::pause();
+    }
+
     /// Enters the error state: what is outstanding and all later posts are flushed. Context:
     /// process, sleeps.
     pub fn set_error(&self) -> Result {

@@ -107,12 +107,17 @@ struct ib_cqe *kfi_ctx_cqe(struct kfi_ctx *ctx, struct kfi_ep *ep);
  * @op: filled in
  * @first: head of the chain; its last element's next is overwritten by the post
  *
+ * A post that finds room for a part of the chain only returns -ECONNABORTED, with this operation as the first bad one: that
+ * part is the device's until the ULP has put the queue pair into the error state and drained it. So it is with a transfer
+ * of kfi_rma_op() on an imported endpoint.
+ *
  * Context: Any.
  */
 static inline void kfi_op_native(struct kfi_op *op, struct ib_send_wr *first)
 {
 	kfi_op_init(op, KFI_OP_NATIVE, NULL, NULL, 0, 0);
 	op->priv[0] = (unsigned long)first;
+	op->priv[1] = 0;
 }
 
 /**

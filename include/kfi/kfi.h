@@ -1489,7 +1489,9 @@ struct kfi_srx_data_ops {
  * @bad: where to put the first operation that was not accepted, or NULL
  *
  * The operations start in order. On error those before *@bad were accepted and complete as usual; *@bad and those
- * behind it are the caller's again.
+ * behind it are the caller's again. A transfer of kfi_rma_op() may find room for a part of its operations only. Then it is
+ * accepted, together with what follows it up to the next context; that completes with -ECANCELED, and the connection
+ * ends.
  *
  * Context: Any. Calls for one endpoint may run concurrently.
  * Return: 0; -ENOTCONN not connected yet; -ENODEV the device is gone; -ESHUTDOWN kfi_ep_close() has begun; -ENOMEM
