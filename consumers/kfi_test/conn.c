@@ -120,6 +120,8 @@ static void ep_event(struct kfi_ep *ep, const struct kfi_event *event)
 		side->end_type = event->type;
 		side->end_status = event->status;
 		atomic_inc(&side->nr_ended);
+		if (side->in_event)
+			side->in_event(side);
 		if (side->close_in_event) {
 			/* Last use of the endpoint: it goes some time after this returns. */
 			side->ep = NULL;

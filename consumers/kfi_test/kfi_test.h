@@ -109,6 +109,7 @@ struct kfi_wait {
  * @ord: of ESTABLISHED
  * @pd_len: length of @pd
  * @close_in_event: close in the callback of the last event
+ * @in_event: called in it
  * @pd: private data of ESTABLISHED or REJECTED
  */
 struct kfi_side {
@@ -126,6 +127,7 @@ struct kfi_side {
 	u8			ord;
 	u32			pd_len;
 	bool			close_in_event;
+	void			(*in_event)(struct kfi_side *side);
 	u8			pd[256];
 };
 

@@ -185,6 +185,34 @@ static int close_in_event_in(struct kfi_pair *pair, struct kfi_wait *rx)
 	return all_once(rx, NR_RX, -ECANCELED) ? 0 : -EBADMSG;
 }
 
+/* The callback drains when somebody has begun to close: the close waits for the callback, not the callback for it. */
+static struct kfi_wait *event_rx;
+static bool event_drained;
+
+static void drain_in_event(struct kfi_side *side)
+{
+	unsigned long end = jiffies + 10 * HZ;
+
+	complete(&side->closed);
+	while (kfi_ep_abort(side->ep) != -ESHUTDOWN && time_before(jiffies, end))
+		usleep_range(50, 100);
+	kfi_ep_drain(side->ep, KFI_TX | KFI_RX);
+	event_drained = all_once(event_rx, NR_RX, -ECANCELED);
+}
+
+static int drain_in_event_in(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	int ret = post_receives(&pair->p, rx, NR_RX);
+
+	event_rx = rx;
+	event_drained = false;
+	pair->p.in_event = drain_in_event;
+	ret = ret ?: kfi_ep_shutdown(pair->a.ep);
+	ret = ret ?: kfi_test_wait(&pair->p.closed);
+	kfi_side_close(&pair->p);
+	return ret ?: kfi_expect(event_drained, true) ? 0 : -EBADMSG;
+}
+
 static int with_pair(enum kfi_poll poll, int (*test)(struct kfi_pair *pair, struct kfi_wait *rx))
 {
 	struct kfi_wait *rx = kcalloc(NR_RX, sizeof(*rx), GFP_KERNEL);
@@ -216,6 +244,9 @@ static int close_workqueue(void) { return with_pair(KFI_POLL_WORKQUEUE, close_in
  * callback keeps its queue until the receives have come back, as here, or for longer.
  */
 static int close_in_event(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in_event_in); }
+
+/* Nobody polls, so the drain does. */
+static int drain_late(void) { return with_pair(KFI_POLL_DIRECT, drain_in_event_in); }
 
 static int close_both_in(struct kfi_pair *pair, struct kfi_wait *rx)
 {
@@ -338,6 +369,7 @@ const struct kfi_case kfi_life_cases[] = {
 	{ "life: close while connecting", close_connecting },
 	{ "life: a request outlives its listener", request_outlives_listener },
 	{ "life: close in the event callback", close_in_event },
+	{ "life: drain in the event callback, during a close", drain_late },
 	{ "life: 16 closes at once", concurrent_closes },
 	{ "life: connect and close, 20 times", cycles },
 	KFI_CASES_END

@@ -295,13 +295,14 @@ impl Conn {
 
     /// Waits until everything that was posted has completed.
     pub(crate) fn drain(&self, which: Drain) {
-        let Ok(_call) = self.call() else {
-            // Teardown has begun, which drains it. It waits for a callback of the consumer's that runs.
-            if !self.is_own_callback() {
-                self.drained.wait_for_completion();
-            }
+        let call = self.call();
+        if call.is_err() && !self.is_own_callback() {
+            // Teardown has begun, which drains it.
+            self.drained.wait_for_completion();
             return;
-        };
+        }
+        // Teardown waits for a callback of the consumer's that runs, before it takes the queue pair. In the last one
+        // there is none any more: it was drained.
         let Ok(qp) = self.qp() else {
             return;
         };
