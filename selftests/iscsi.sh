@@ -210,7 +210,7 @@ iscsi_cleanup()
 	iscsi_target_down || { echo "the iSCSI target does not go"; rc=1; }
 	! ip rule show pref 12 | grep -q . || ip rule del pref 12
 	# The target core loads the modules of all its kinds of disks.
-	for m in ib_iser libiscsi scsi_transport_iscsi ib_isert iscsi_target_mod target_core_iblock target_core_file \
+	for m in ib_iser iscsi_tcp libiscsi_tcp libiscsi scsi_transport_iscsi ib_isert iscsi_target_mod target_core_iblock target_core_file \
 		target_core_pscsi target_core_user target_core_mod; do
 		unloaded $m || { echo "module $m does not unload"; rc=1; }
 	done
