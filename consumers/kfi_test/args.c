@@ -290,7 +290,10 @@ static int port_arguments(void)
 
 	ok = kfi_expect(kfi_device_port_id(kfi_test_device, 1, id), 0);
 	ok &= kfi_expect(!memchr_inv(id, 0, sizeof(id)), false);
-	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 0, id), -EINVAL);
+	memset(id, 0, sizeof(id));
+	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 0, id), 0);
+	ok &= kfi_expect(id[0] == 0xfe && id[1] == 0x80, true);
+	ok &= kfi_expect(!memchr_inv(id + 8, 0, 8), false);
 	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 1000, id), -EINVAL);
 	ok &= kfi_expect(kfi_device_port_id(kfi_test_device, 1, NULL), -EINVAL);
 	ok &= kfi_expect(kfi_device_port_id(NULL, 1, id), -EINVAL);

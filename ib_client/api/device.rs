@@ -122,7 +122,10 @@ unsafe extern "C" fn port_id(device: *mut bindings::kfi_device, port: u32, id: *
     let id = unsafe { &mut *id.cast() };
     let gid = client::find(&head.device)
         .and_then(|home| home.enter())
-        .and_then(|guard| guard.gid(port));
+        .and_then(|guard| match port {
+            0 => Ok(guard.node_id()),
+            _ => guard.gid(port),
+        });
     match gid {
         Ok(gid) => {
             *id = gid;

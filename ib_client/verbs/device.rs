@@ -189,6 +189,14 @@ impl Device {
         Ok(gid)
     }
 
+    /// What a GID of the device itself would be: the prefix of link-local addresses and the node GUID.
+    pub fn node_id(&self) -> [u8; 16] {
+        // SAFETY: The device lives as long as the borrow, and its GUID does not change after
+        // registration.
+        let guid = u64::from_be(unsafe { (*self.as_raw()).node_guid });
+        (0xfe80 << 112 | u128::from(guid)).to_be_bytes()
+    }
+
     /// Whether DMA addresses of this device are kernel virtual addresses, as software devices have
     /// them.
     pub fn uses_virt_dma(&self) -> bool {

@@ -295,13 +295,15 @@ struct kfi_device {
 };
 
 /**
- * kfi_device_port_id() - what tells a port of a device from those of other hosts
+ * kfi_device_port_id() - what tells a device or a port of it from those of other hosts
  * @device: the device
- * @port: number of the port, from 1
- * @id: filled in, KFI_PORT_ID_SIZE bytes: the port's GID 0 over RDMA; over TCP one of the same form, whose last eight
- *	bytes are made of the address of a network interface of the host, or random when it has none
+ * @port: number of the port, from 1, or 0 for the device
+ * @id: filled in, KFI_PORT_ID_SIZE bytes. Over RDMA the port's GID 0; for the device the prefix fe80::/64 and its node
+ *	GUID. Over TCP, for both, one of the same form whose last eight bytes are made of the address of a network
+ *	interface of the host, or random when it has none
  *
- * For protocols in which an initiator or a target port has a name. It may change with the addresses of the host.
+ * For protocols in which an initiator, a target or a port of theirs has a name. It may change with the addresses of the
+ * host.
  *
  * Context: Process.
  * Return: 0; -EINVAL @device or @id is NULL or there is no such port; -EOPNOTSUPP ports have no such thing; -ENODEV.
