@@ -30,6 +30,7 @@ static int private_data(void)
 	if (ret)
 		goto out;
 	ok = same(pair->request->private_data, pair->request->private_data_len, hello, sizeof(hello));
+	ok &= kfi_expect(pair->request->port, 1);
 	ok &= kfi_expect(pair->request->device == kfi_test_device || !strcmp(pair->request->device->provider_name,
 									 kfi_test_device->provider_name), true);
 	ret = kfi_pair_accept(pair, welcome, sizeof(welcome));

@@ -91,6 +91,12 @@ impl InfoHead {
         unsafe { (*self.public.get()).device = device.as_ptr() };
     }
 
+    /// The port of the device. Called once, in the handler that comes before the consumer's callback.
+    pub(crate) fn set_port(&self, port: u32) {
+        // SAFETY: The consumer does not read the info before its callback.
+        unsafe { (*self.public.get()).port = port };
+    }
+
     /// Both addresses. Called once, in the handler that comes before the consumer's callback.
     pub(crate) fn set_addrs(&self, addrs: &Addrs) {
         // SAFETY: The consumer does not read the info before its callback.

@@ -104,6 +104,7 @@ impl Conn {
         )?;
         let conn = Self::new(Side::Passive, Phase::Request, info)?;
         let id = request.adopt(conn.clone())?;
+        conn.info.set_port(id.port().max(1));
         conn.info.set_addrs(&Addrs::of(&id));
         {
             let mut inner = conn.inner.lock();

@@ -141,6 +141,7 @@ impl Conn {
             return;
         };
         let addrs = Addrs::of(&id);
+        self.info.set_port(id.port().max(1));
         // Teardown, if it was asked for meanwhile, waits for this handler before it drops its own reference.
         drop(id);
         self.info.set_addrs(&addrs);

@@ -886,6 +886,7 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
 /**
  * struct kfi_info - a connection that has no endpoint yet: the result of kfi_resolve() or a connect request
  * @device: where it would live
+ * @port: number of the device's port, from 1
  * @src: local address
  * @dst: peer's address
  * @private_data: of the peer's request; NULL on the resolving side. Over InfiniBand and RoCE padded with zeros to 56
@@ -904,6 +905,7 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
  */
 struct kfi_info {
 	struct kfi_device		*device;
+	u32				port;
 	struct sockaddr_storage		src;
 	struct sockaddr_storage		dst;
 	const void			*private_data;

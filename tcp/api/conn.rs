@@ -68,6 +68,7 @@ impl InfoHead {
                 net: net.as_raw(),
                 ops: info::OPS.as_ptr(),
                 device: device::device(),
+                port: 1,
                 ..Default::default()
             }),
             request: SetOnce::new(),
