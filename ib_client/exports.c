@@ -12,6 +12,8 @@ EXPORT_SYMBOL_NS_GPL(kfi_cq_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_mr_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_srx_import, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ctx_cqe, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_domain_native, "KFI");
+EXPORT_SYMBOL_NS_GPL(kfi_srx_native, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_cq_native, "KFI");
 EXPORT_SYMBOL_NS_GPL(kfi_ep_native, "KFI");
 

@@ -261,10 +261,11 @@ pub(super) unsafe extern "C" fn early_rx_done(cq: *mut bindings::ib_cq, wc: *mut
 /// # Safety
 ///
 /// Called by the RDMA core for a work request that [`super::post`] has armed on a shared receive context, which only
-/// queue pairs made by [`crate::conn`] use.
+/// queue pairs made by [`crate::conn`] use, and those that follow the contract of `kfi_srx_native()`.
 pub(super) unsafe extern "C" fn srx_done(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
     // SAFETY: by the function's contract. The queue pair exists: it is destroyed after it was drained, and `wc->qp` is set
-    // for failed completions too. Its context is the `struct kfi_ep` at the head of `Ep`, see `conn::open`.
+    // for failed completions too. Its context is the `struct kfi_ep` at the head of `Ep`, see `conn::open`, or at that of a
+    // view.
     unsafe {
         let ctx = ctx_of(wc);
         let ep = (*(*wc).qp).qp_context.cast::<bindings::kfi_ep>();

@@ -19,7 +19,8 @@ use super::{
         self,
         Object,
         Table, //
-    }, //
+    },
+    srx::SRX_OPS, //
 };
 use crate::{
     client::{
@@ -27,7 +28,9 @@ use crate::{
         Attachment, //
     },
     cq::Queue,
+    domain::Domain,
     mr::Region,
+    srx::Srx,
     verbs::device::Device, //
 };
 use core::{
@@ -394,8 +397,48 @@ pub(crate) unsafe extern "C" fn kfi_cq_native(cq: *mut bindings::kfi_cq) -> *mut
     }
 }
 
+/// # Safety
+///
+/// As include/kfi/import.h says.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_domain_native(
+    domain: *mut bindings::kfi_domain,
+) -> *mut bindings::ib_pd {
+    // SAFETY: The caller passes a domain; only those of this provider have these tables.
+    unsafe {
+        if (*domain).ops == domain::DOMAIN_OPS.as_ptr() {
+            object::borrow::<Domain>(domain)
+                .pd()
+                .map_or(ptr::null_mut(), |pd| pd.as_raw())
+        } else {
+            ulp_pd(domain).unwrap_or(ptr::null_mut())
+        }
+    }
+}
+
+/// # Safety
+///
+/// As include/kfi/import.h says.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn kfi_srx_native(
+    srx: *mut bindings::kfi_srx,
+) -> *mut bindings::ib_srq {
+    // SAFETY: The caller passes a context; only those of this provider have this table.
+    unsafe {
+        if (*srx).ops == SRX_OPS.as_ptr() {
+            object::borrow::<Srx>(srx)
+                .srq()
+                .map_or(ptr::null_mut(), |srq| srq.as_raw())
+        } else {
+            ptr::null_mut()
+        }
+    }
+}
+
 as_declared!(
     kfi_domain_import,
+    kfi_domain_native,
+    kfi_srx_native,
     kfi_cq_import,
     kfi_mr_import,
     kfi_cq_native

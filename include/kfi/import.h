@@ -121,6 +121,29 @@ static inline void kfi_op_native(struct kfi_op *op, struct ib_send_wr *first)
 }
 
 /**
+ * kfi_domain_native() - the protection domain behind a domain
+ * @domain: of the verbs provider
+ *
+ * kfi_domain_import() of it is the domain for queue pairs that the ULP goes on to make in it.
+ *
+ * Context: Process.
+ * Return: the protection domain; NULL when it belongs to another provider or its device is gone.
+ */
+struct ib_pd *kfi_domain_native(struct kfi_domain *domain);
+
+/**
+ * kfi_srx_native() - the shared receive queue behind a shared receive context
+ * @srx: of kfi_srx_alloc(), on a domain of the verbs provider that was not imported
+ *
+ * Receives of such a context find their endpoint by the context of the queue pair: a queue pair that the ULP makes with
+ * the queue gets the result of kfi_ep_import() as its qp_context before it is connected.
+ *
+ * Context: Process.
+ * Return: the queue; NULL when it belongs to another provider or its device is gone.
+ */
+struct ib_srq *kfi_srx_native(struct kfi_srx *srx);
+
+/**
  * kfi_cq_native() - the verbs object behind a completion queue
  * @cq: of the verbs provider
  *
