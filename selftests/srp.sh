@@ -65,7 +65,7 @@ srp_tpg() { local name; name=0x$(srp_port_id "$(srp_device 0)"); echo "$LIO/srpt
 # the kernel's own unless ib_srpt is loaded.
 srp_target_up()
 {
-	local tpg name id a
+	local tpg a
 
 	srp_net_up && modprobe target_core_iblock && { loaded ib_srpt || modprobe ib_srpt; } || return
 	mkdir -p $LIO/core/iblock_1/disk || return
@@ -77,12 +77,28 @@ srp_target_up()
 		echo "${a#*=}" > "$tpg/attrib/${a%%=*}" || return
 	done
 	mkdir "$tpg/lun/lun_0" && ln -s $LIO/core/iblock_1/disk "$tpg/lun/lun_0/disk" || return
+	srp_acl_up && srp_target_visible
+}
+
+# Whether the target knows the initiator.
+srp_acl_up()
+{
+	local tpg id name
+
 	# The ID of the initiator: its extension, 0, and the last half of its port's name.
-	id=$(srp_port_id "$(srp_device 1)")
+	tpg=$(srp_tpg) id=$(srp_port_id "$(srp_device 1)")
 	name=0x0000000000000000${id:16}
-	mkdir "$tpg/acls/$name" "$tpg/acls/$name/lun_0" || return
-	ln -s "$tpg/lun/lun_0" "$tpg/acls/$name/lun_0/lun_0" || return
-	srp_target_visible
+	mkdir "$tpg/acls/$name" "$tpg/acls/$name/lun_0" && ln -s "$tpg/lun/lun_0" "$tpg/acls/$name/lun_0/lun_0"
+}
+srp_acl_down() # [PORTAL-GROUP]
+{
+	local acl
+
+	for acl in "${1:-$(srp_tpg)}"/acls/*; do
+		[ -d "$acl" ] || continue
+		rm -f "$acl/lun_0/lun_0"
+		rmdir "$acl/lun_0" "$acl" || return
+	done
 }
 
 # The way in for initiators, and its end, which also ends the sessions.
@@ -94,7 +110,7 @@ srp_target_hidden() { echo 0 > "$(srp_tpg)/enable"; }
 
 srp_target_down()
 {
-	local tpg acl
+	local tpg
 
 	[ -d $LIO ] || return 0
 	if [ -d $LIO/srpt ]; then
@@ -102,11 +118,7 @@ srp_target_down()
 		for tpg in "$LIO"/srpt/0x*/0x*; do
 			[ -d "$tpg" ] || continue
 			echo 0 > "$tpg/enable"
-			for acl in "$tpg"/acls/*; do
-				[ -d "$acl" ] || continue
-				rm -f "$acl/lun_0/lun_0"
-				rmdir "$acl/lun_0" "$acl" || return
-			done
+			srp_acl_down "$tpg" || return
 			rm -f "$tpg/lun/lun_0/disk"
 			[ ! -d "$tpg/lun/lun_0" ] || rmdir "$tpg/lun/lun_0" || return
 			rmdir "$tpg" "${tpg%/*}" || return
@@ -138,13 +150,17 @@ srp_disk()
 }
 
 srp_channels() { cat "/sys/class/scsi_host/host$(srp_host)/ch_count"; }
-# srp_login_once [OPTION,...]: prints the disk; fails, too, when there are fewer channels than were asked for.
-srp_login_once()
+srp_add_target() # [OPTION,...]
 {
 	local guid
 
-	guid=$(srp_guid) && modprobe sd_mod || return
-	echo "id_ext=$guid,ioc_guid=$guid,src=$SRP_IP1,dest=$SRP_IP0:$SRP_PORT${1:+,$1}" > "$(srp_host_class)/add_target" || return
+	guid=$(srp_guid) &&
+		echo "id_ext=$guid,ioc_guid=$guid,src=$SRP_IP1,dest=$SRP_IP0:$SRP_PORT${1:+,$1}" > "$(srp_host_class)/add_target"
+}
+# srp_login_once [OPTION,...]: prints the disk; fails, too, when there are fewer channels than were asked for.
+srp_login_once()
+{
+	modprobe sd_mod && srp_add_target "$@" || return
 	case ${1:-} in
 	*ch_count=*) [[ $1, = *ch_count=$(srp_channels),* ]] || return ;;
 	esac
@@ -192,6 +208,72 @@ srp_target_ported() { modprobe target_core_mod && series_insmod srpt ib_srpt "$@
 srp_target_last() { series_last srpt; }
 srp_target_unload() { removed ib_srpt; }
 srp_target_gone() { srp_target_down && srp_target_unload; }
+
+# --- what the tests of either side do; their own login() sets $disk ---------------------------------
+
+channels() { [ "$(srp_channels)" = "$1" ]; }
+refused() { ! login initiator_ext=1; }
+# no_verbs MODULE: it needs neither the RDMA core nor the verbs provider.
+no_verbs() { ! grep -E '^(ib_core|ib_cm|rdma_cm|kfi_verbs) ' /proc/modules | grep -w "$1"; }
+
+# Writes and reads 1 MiB from 256 pages that do not touch, by one call each, and data that begin in the middle of a page.
+many_segments()
+{
+	python3 - "$disk" <<-'P'
+	import mmap, os, sys
+
+	def pages(mem):
+	    view = memoryview(mem)
+	    return [view[i:i + 4096] for i in range(0, len(mem), 8192)]
+
+	out, back = (mmap.mmap(-1, 256 * 8192) for _ in range(2))
+	for page in pages(out):
+	    page[:] = os.urandom(4096)
+	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
+	assert os.pwritev(fd, pages(out), 0) == 1 << 20
+	assert os.preadv(fd, pages(back), 0) == 1 << 20
+	assert all(a == b for a, b in zip(pages(out), pages(back))), "data differ"
+	for length in (512, 4096, 7680, 65536, 196608):
+	    here, there = (memoryview(m)[512:512 + length] for m in (out, back))
+	    here[:] = os.urandom(length)
+	    assert os.pwritev(fd, [here], 4096) == length
+	    assert os.preadv(fd, [there], 4096) == length
+	    assert here == there, "data differ"
+	os.close(fd)
+	P
+}
+
+# A reset of the LUN goes to the target as a task management function; one of the host logs in again, for which see srp_login.
+lun_reset() { sg_reset --device "$disk" && fio_verify "$disk" 4; }
+host_reset() { KFI_WAIT=60 wait_until sg_reset --host "$disk" && fio_verify "$disk" 4; }
+# A command that the target forgets when it resets the LUN gets no answer: it ends when its time is over.
+reset_under_io_of()
+{
+	echo $((3 * KFI_SCALE)) > "/sys/block/${disk##*/}/device/timeout" &&
+		io_start && KFI_WAIT=60 wait_until sg_reset "$1" "$disk" && io_stop && fio_verify "$disk" $MIB
+}
+logout_under_io() { io_start && srp_logout && io_stop; }
+
+# The target ends the session and takes no new one for a while; the initiator logs in again.
+target_comes_back()
+{
+	srp_set reconnect_delay 1 && srp_set fast_io_fail_tmo 60 && io_start || return
+	srp_target_hidden
+	KFI_WAIT=30 wait_until srp_state blocked || return
+	srp_target_visible || return
+	KFI_WAIT=60 wait_until srp_state running || return
+	io_stop && fio_verify "$disk" $MIB
+}
+# Nobody comes back: I/O fails soon, and the device goes.
+lose_soon() { srp_set reconnect_delay off && srp_set fast_io_fail_tmo 1 && srp_set dev_loss_tmo $((4 * KFI_SCALE)); }
+target_is_lost()
+{
+	lose_soon && io_start || return
+	srp_target_hidden
+	KFI_WAIT=60 wait_until srp_gone || return
+	io_stop
+	srp_target_visible
+}
 
 # --- the end of a test ---------------------------------------------------------------------------
 

@@ -26,73 +26,12 @@ variant()
 {
 	reload "${@:2}" && login "$1" && fio_verify "$disk" $MIB && many_segments
 }
-channels() { [ "$(srp_channels)" = "$1" ]; }
-no_verbs() { ! grep -E '^(ib_core|ib_cm|rdma_cm|kfi_verbs) ' /proc/modules | grep -w ib_srp; }
 
-# Writes and reads 1 MiB from 256 pages that do not touch, by one call each, and data that begin in the middle of a page.
-many_segments()
-{
-	python3 - "$disk" <<-'P'
-	import mmap, os, sys
-
-	def pages(mem):
-	    view = memoryview(mem)
-	    return [view[i:i + 4096] for i in range(0, len(mem), 8192)]
-
-	out, back = (mmap.mmap(-1, 256 * 8192) for _ in range(2))
-	for page in pages(out):
-	    page[:] = os.urandom(4096)
-	fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)
-	assert os.pwritev(fd, pages(out), 0) == 1 << 20
-	assert os.preadv(fd, pages(back), 0) == 1 << 20
-	assert all(a == b for a, b in zip(pages(out), pages(back))), "data differ"
-	for length in (512, 4096, 7680, 65536, 196608):
-	    here, there = (memoryview(m)[512:512 + length] for m in (out, back))
-	    here[:] = os.urandom(length)
-	    assert os.pwritev(fd, [here], 4096) == length
-	    assert os.preadv(fd, [there], 4096) == length
-	    assert here == there, "data differ"
-	os.close(fd)
-	P
-}
-
-# A reset of the LUN goes to the target as a task management function; one of the host logs in again, for which see srp_login.
-lun_reset() { sg_reset --device "$disk" && fio_verify "$disk" 4; }
-host_reset() { KFI_WAIT=60 wait_until sg_reset --host "$disk" && fio_verify "$disk" 4; }
-# A command that the target forgets when it resets the LUN gets no answer: it ends when its time is over.
-reset_under_io_of()
-{
-	echo $((3 * KFI_SCALE)) > "/sys/block/${disk##*/}/device/timeout" &&
-		io_start && KFI_WAIT=60 wait_until sg_reset "$1" "$disk" && io_stop && fio_verify "$disk" $MIB
-}
-logout_under_io() { io_start && srp_logout && io_stop; }
-
-# The target ends the session and takes no new one for a while; the initiator logs in again.
-target_comes_back()
-{
-	srp_set reconnect_delay 1 && srp_set fast_io_fail_tmo 60 && io_start || return
-	srp_target_hidden
-	KFI_WAIT=30 wait_until srp_state blocked || return
-	srp_target_visible || return
-	KFI_WAIT=60 wait_until srp_state running || return
-	io_stop && fio_verify "$disk" $MIB
-}
-# Nobody comes back: I/O fails soon, and the device goes.
-lose_soon() { srp_set reconnect_delay off && srp_set fast_io_fail_tmo 1 && srp_set dev_loss_tmo $((4 * KFI_SCALE)); }
-target_is_lost()
-{
-	lose_soon && io_start || return
-	srp_target_hidden
-	KFI_WAIT=60 wait_until srp_gone || return
-	io_stop
-	srp_target_visible
-}
-refused() { ! login initiator_ext=1; }
 bad_options()
 {
 	local class bad guid
 
-	class=$(srp_host_class) guid=${1:-$(srp_guid)}
+	class=$(srp_host_class) guid=$(srp_guid)
 	for bad in "id_ext=$guid" "id_ext=$guid,ioc_guid=$guid,dest=$SRP_IP0" "id_ext=$guid,ioc_guid=$guid,dest=$SRP_IP0:1,ch_count=0" \
 		"id_ext=$guid,ioc_guid=$guid,dest=10.9.9.9:$SRP_PORT" nonsense=1; do
 		! echo "$bad" > "$class/add_target" || return
@@ -122,29 +61,11 @@ target_link_del()
 	lose_soon && io_start && rdma link del "$1" && KFI_WAIT=60 wait_until srp_gone && io_stop
 }
 
-# Whether the series of the target has come so far that it needs no verbs.
-tcp_target() { [ -e "$KFI_SELFTESTS/../patches/srpt/forbidden" ]; }
-# Over TCP, as long as there is no target for it.
-alone()
-{
-	local guid=0123456789abcdef
-
-	ktap_set_plan 6
-	ktap_here "step $STEP, without an RDMA device" eval 'ports_up && srp_ported "$STEP"'
-	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs
-	ktap_test "bad options are refused" bad_options $guid
-	ktap_test "nobody listens" eval "! echo id_ext=$guid,ioc_guid=$guid,dest=$SRP_IP0:$SRP_PORT > $(srp_host_class)/add_target"
-	ktap_test "unload" srp_unload
-	ktap_test_skip "login, I/O, ends" "patches/srpt still needs verbs"
-	ktap_finished
-}
-
 ktap_print_header
-[ "$KFI_DEVICE" != tcp ] || tcp_target || alone
 ktap_set_plan 32
 ktap_here "step $STEP and a target on $KFI_DEVICE" setup
 if [ "$STEP" = "$(srp_last)" ]; then
-	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs
+	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs ib_srp
 else
 	ktap_test_skip "needs neither the RDMA core nor the verbs provider" "only the last step"
 fi

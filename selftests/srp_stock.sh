@@ -10,7 +10,6 @@ MIB=$((KFI_SCALE > 1 ? 8 : 64))
 
 login() { disk=$(srp_login "$@"); }
 setup() { srp_stock && ports_up && null_disk $MIB && srp_target_up; }
-channels() { [ "$(srp_channels)" = "$1" ]; }
 
 ktap_print_header
 ktap_set_plan 9
