@@ -307,8 +307,7 @@ impl Watcher for Conn {
 impl Secured for Conn {
     fn secured(this: ArcBorrow<'_, Self>, status: i32, peer: i32) {
         // The active side's agent has looked at the server's certificate.
-        let admitted =
-            this.side == Side::Active || this.tls().is_some_and(|tls| tls.admits(peer));
+        let admitted = this.side == Side::Active || this.tls().is_some_and(|tls| tls.admits(peer));
         let status = if status >= 0 && !admitted {
             EACCES.to_errno()
         } else {

@@ -161,12 +161,7 @@ impl Tx {
     }
 
     /// Puts the next frame together.
-    fn frame(
-        &mut self,
-        link: &mut Link,
-        header: &mut Header,
-        owner: Owner,
-    ) -> Result<(), Stop> {
+    fn frame(&mut self, link: &mut Link, header: &mut Header, owner: Owner) -> Result<(), Stop> {
         if link.session.credits_due() {
             header.credit = link.session.tell_credits();
         }
@@ -199,7 +194,14 @@ impl Tx {
         let mut done = from;
         while done < to {
             let mut pieces = Pieces::new();
-            self.memory(conn, link, owner, done, to.saturating_sub(done), &mut pieces)?;
+            self.memory(
+                conn,
+                link,
+                owner,
+                done,
+                to.saturating_sub(done),
+                &mut pieces,
+            )?;
             for piece in pieces.get() {
                 crc = piece.crc32c(crc);
             }
@@ -509,12 +511,7 @@ impl Tx {
     }
 
     /// Notes that the socket has taken so many bytes.
-    fn advance(
-        &mut self,
-        conn: &Arc<Conn>,
-        link: &mut Link,
-        mut taken: u64,
-    ) -> Result<(), Stop> {
+    fn advance(&mut self, conn: &Arc<Conn>, link: &mut Link, mut taken: u64) -> Result<(), Stop> {
         while let Some(frame) = self.frames.oldest() {
             let left = frame.len().saturating_sub(frame.sent);
             if taken < left {

@@ -412,8 +412,9 @@ impl<W: Watcher> Socket<W> {
         // Records of no interest, one after the other, are nothing that a peer has to send.
         for _ in 0..RECORDS {
             // SAFETY: The socket is valid, and `actor` gets the sink that is borrowed for the call.
-            let ret =
-                unsafe { bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>), &mut budget) };
+            let ret = unsafe {
+                bindings::kfi_sock_read(self.as_raw(), arg.cast(), Some(actor::<S>), &mut budget)
+            };
             match to_result(ret.min(0)) {
                 Err(EAGAIN) if self.secure => return Ok(true),
                 Err(EINVAL) if self.secure => {}
