@@ -598,7 +598,7 @@ static int in_part_in(struct fixture *f, struct scatterlist *sgl, bool drain)
 	kfi_wait_init(&f->tx);
 	kfi_op_send(&send, &f->tx.ctx, NULL, 0, KFI_OP_SIGNALED);
 	ret = kfi_ep_post(a->ep, drain ? kfi_rma_op(&rma, NULL, &send) : kfi_rma_op(&rma, &f->tx.ctx, NULL), &bad);
-	if (!kfi_expect(ret, 0) || !kfi_expect(bad == NULL, true)) {
+	if (!kfi_expect(ret, 0) || !kfi_expect(!bad, true)) {
 		ret = -EBADMSG;
 		goto out;
 	}

@@ -107,9 +107,9 @@ struct ib_cqe *kfi_ctx_cqe(struct kfi_ctx *ctx, struct kfi_ep *ep);
  * @op: filled in
  * @first: head of the chain; its last element's next is overwritten by the post
  *
- * A post that finds room for a part of the chain only returns -ECONNABORTED, with this operation as the first bad one: that
- * part is the device's until the ULP has put the queue pair into the error state and drained it. So it is with a transfer
- * of kfi_rma_op() on an imported endpoint.
+ * A post that finds room for a part of the chain only returns -ECONNABORTED, with this operation as the first bad one:
+ * that part is the device's until the ULP has put the queue pair into the error state and drained it. So it is with a
+ * transfer of kfi_rma_op() on an imported endpoint.
  *
  * Context: Any.
  */

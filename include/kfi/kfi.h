@@ -1156,7 +1156,8 @@ struct kfi_ep {
  * Context: Process.
  * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing,
  * @info is not resolved yet, something lives on another device, two completion queues with a shared receive context, or
- * a number is 0 or beyond the device's limit (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ * a number is 0 or beyond the device's limit (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or
+ * no KFI_CAP_SRX, -ENOMEM, -ENODEV.
  */
 struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
 
@@ -1493,8 +1494,8 @@ struct kfi_srx_data_ops {
  * @bad: where to put the first operation that was not accepted, or NULL
  *
  * The operations start in order. On error those before *@bad were accepted and complete as usual; *@bad and those
- * behind it are the caller's again. A transfer of kfi_rma_op() may find room for a part of its operations only. Then it is
- * accepted, together with what follows it up to the next context; that completes with -ECANCELED, and the connection
+ * behind it are the caller's again. A transfer of kfi_rma_op() may find room for a part of its operations only. Then it
+ * is accepted, together with what follows it up to the next context; that completes with -ECANCELED, and the connection
  * ends.
  *
  * Context: Any. Calls for one endpoint may run concurrently.
