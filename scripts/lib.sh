@@ -212,7 +212,7 @@ series_steps()
 		case ${t%%:*} in
 		demo|bench|nvme_soak) [[ $series != */nvme* ]] || rc=0 ;;
 		bench_iser) [[ $series != */iser* ]] || rc=0 ;;
-		bench_srp) [[ $series != */srp ]] || rc=0 ;;
+		bench_srp) [[ $series != */srp* ]] || rc=0 ;;
 		*)
 			grep -qw "${t%%:*}" "$series/tests" || continue
 			case $t in "$own"|*:*) echo each; return 0 ;; esac

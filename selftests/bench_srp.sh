@@ -1,21 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# The ported SRP initiator against the stock one, on the stock target. Arguments: host, and workloads: see disk_bench.sh.
+# The ported SRP drivers against the stock ones: initiator, target, both. Arguments: one of host, target, both, and workloads:
+# see disk_bench.sh.
 # kfi-test: kernels=none limit=900
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/srp.sh"
 . "$(dirname "$0")/disk_bench.sh"
 
 need_module ib_srp ib_srpt target_core_iblock sd_mod null_blk kfi_verbs "$(driver_module)"
-# Name, initiator.
-variants=("stock stock" "host kfi")
-declare -A title=([host]="srp.$KFI_DEVICE")
+# Name, initiator, target.
+variants=("stock stock stock" "host kfi stock" "target stock kfi" "both kfi kfi")
+declare -A title=([host]="srp.$KFI_DEVICE" [target]="srp.${KFI_DEVICE}_target" [both]="srp.${KFI_DEVICE}_both")
 
-setup() { ports_up && null_disk 0 && modprobe kfi && srp_target_stock && srp_target_up; }
-attach()
+setup() { ports_up && null_disk 0 && modprobe kfi; }
+attach() # HOST TARGET
 {
+	case $2 in kfi) srp_target_ported "$(srp_target_last)" ;; stock) srp_target_stock ;; esac && srp_target_up || return
 	case $1 in kfi) srp_ported "$(srp_last)" ;; stock) srp_stock ;; esac && disk=$(srp_login)
 }
-detach() { srp_logout && srp_unload; }
+detach() { srp_logout && srp_unload && srp_target_gone; }
 
 bench_disk "$@"
