@@ -155,7 +155,7 @@ int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info 
 		.max_tx = pair->max_tx,
 		.max_rx = KFI_DEPTH,
 		/* Transfers need fewer operations with more elements in each. */
-		.max_tx_sge = pair->max_rma ? min(info->device->attr.max_tx_sge, 16) : 1,
+		.max_tx_sge = pair->max_rma ? min(info->device->attr.max_tx_sge, 16) : !pair->no_sge,
 		.max_rx_sge = 1,
 		.max_rma = pair->max_rma,
 		.event = ep_event,

@@ -506,6 +506,32 @@ static int full_in(struct fixture *f)
 
 static int full(void) { return with(KFI_POLL_DIRECT, NULL, full_in); }
 
+static void no_sge(struct kfi_pair *pair) { pair->no_sge = true; }
+
+/* Where operations have no elements a transfer is refused, or works all the same. */
+static int no_elements_in(struct fixture *f)
+{
+	static const enum dma_data_direction dirs[] = { DMA_TO_DEVICE, DMA_FROM_DEVICE };
+	struct kfi_rma rma = { };
+	struct scatterlist sg[2];
+	unsigned int i;
+	int ret;
+
+	sg_init_table(sg, 2);
+	sg_set_buf(&sg[0], f->abuf.va, 1);
+	sg_set_buf(&sg[1], f->abuf.va + 2, 1);
+	for (i = 0; i < 2; i++) {
+		ret = kfi_rma_init(&rma, f->pair->a.ep, sg, 2, 0, 0, 0, dirs[i]);
+		if (!ret)
+			kfi_rma_fini(&rma, sg, 2, dirs[i]);
+		else if (!kfi_expect(ret, -EINVAL))
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+static int no_elements(void) { return with(KFI_POLL_SOFTIRQ, no_sge, no_elements_in); }
+
 /* ---------------------------------------------------------------------------------------------- */
 /* Transfers that find no room                                                                     */
 
@@ -655,6 +681,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "rma: large writes", large_writes, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: closed during large writes", large_closed, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: write with immediate data", write_immediate, KFI_CAP_WRITE_IMM | KFI_CAP_MR },
+	{ "rma: without elements", no_elements, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE },
 	{ "nop: completes", marker },
 	{ "post: chain with one completion", chain },
 	{ "post: unknown opcode and flag, too many elements", refused },

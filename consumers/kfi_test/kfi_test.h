@@ -137,6 +137,7 @@ struct kfi_side {
  * @vector: completion vector of both queues
  * @max_tx: operations outstanding, each end
  * @max_rma: transfers outstanding, each end
+ * @no_sge: operations have no elements
  * @pool: queues from the pool
  * @use_srx: the passive end receives from a shared context
  * @pep: passive endpoint
@@ -151,6 +152,7 @@ struct kfi_pair {
 	int			vector;
 	u32			max_tx;
 	u32			max_rma;
+	bool			no_sge;
 	bool			pool;
 	bool			use_srx;
 	struct kfi_pep		*pep;

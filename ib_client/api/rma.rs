@@ -101,6 +101,15 @@ unsafe fn init(
         if qp.is_null() {
             return Err(hot.refusal());
         }
+        // rdma_rw divides by it.
+        let max_sge = if args.dir == DataDirection::FromDevice.into() {
+            (*qp).max_read_sge
+        } else {
+            (*qp).max_write_sge
+        };
+        if max_sge == 0 {
+            return Err(EINVAL);
+        }
         // Only drivers of InfiniBand and RoCE are told the port; iWARP devices have one.
         let port = (*qp).port.max(1);
         let ret = match meta {

@@ -1383,8 +1383,8 @@ struct kfi_rma {
  * @rma and the memory belong to kfi until kfi_rma_fini(); @rma->nr_ops says how many operations it takes.
  *
  * Context: Process.
- * Return: 0; -EINVAL a pointer is missing, @nents is 0, @offset is beyond the list, or another @dir; -EOPNOTSUPP
- * capability missing; -EAGAIN more than kfi_ep_attr.max_rma in use; -ENOMEM; -ENODEV.
+ * Return: 0; -EINVAL a pointer is missing, @nents is 0, @offset is beyond the list, another @dir, or @ep's operations
+ * have no elements (kfi_ep_attr.max_tx_sge is 0); -EOPNOTSUPP capability missing; -EAGAIN more than kfi_ep_attr.max_rma in use; -ENOMEM; -ENODEV.
  */
 int kfi_rma_init(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *sg, u32 nents, u32 offset, u64 raddr,
 		 u32 rkey, enum dma_data_direction dir);
