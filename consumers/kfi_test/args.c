@@ -355,6 +355,37 @@ static int mr_arguments(void)
 	return with_domain(mr_in);
 }
 
+static int page_size_in(struct kfi_domain *domain)
+{
+	struct kfi_mr *mr = kfi_mr_alloc(domain, KFI_MR_MEM_REG, 1);
+	struct scatterlist sg;
+	bool ok = false;
+	u8 *va;
+
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	va = (u8 *)__get_free_page(GFP_KERNEL);
+	if (!va)
+		goto out;
+	sg_init_one(&sg, va, PAGE_SIZE);
+	ok = kfi_expect(kfi_dma_map_sg(domain, &sg, 1, DMA_TO_DEVICE), 1);
+	ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, 1000), -EINVAL);
+	/* TCP has no pages. */
+	if (strcmp(kfi_test_device->provider_name, "tcp"))
+		ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, 2 * PAGE_SIZE), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, PAGE_SIZE), 1);
+	kfi_dma_unmap_sg(domain, &sg, 1, DMA_TO_DEVICE);
+	free_page((unsigned long)va);
+out:
+	kfi_mr_free(mr);
+	return ok ? 0 : -EBADMSG;
+}
+
+static int page_sizes(void)
+{
+	return with_domain(page_size_in);
+}
+
 static int pi_in(struct kfi_domain *domain)
 {
 	struct kfi_pi_attr attr = { .wire = { .type = KFI_PI_T10_DIF, .interval = 512 } };
@@ -526,6 +557,7 @@ const struct kfi_case kfi_args_cases[] = {
 	{ "mr: arguments", mr_arguments, KFI_CAP_MR },
 	{ "mr: arguments of protection information", pi_arguments, KFI_CAP_MR },
 	{ "mr: pool", mr_pool, KFI_CAP_MR },
+	{ "mr: page size", page_sizes, KFI_CAP_MR },
 	{ "srx: arguments", srx_arguments, KFI_CAP_SRX },
 	{ "dma: arguments", dma_arguments },
 	{ "client: hears of the device, and is registered once", clients },

@@ -23,6 +23,7 @@ use core::sync::atomic::{
     Ordering, //
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::rcu,
     types::Opaque, //
@@ -113,7 +114,8 @@ unsafe extern "C" fn map_sg(
     offset: *mut c_uint,
     page_size: c_uint,
 ) -> c_int {
-    if nents <= 0 || !page_size.is_power_of_two() {
+    // For larger pages rxe allocates memory, and sleeps.
+    if nents <= 0 || !page_size.is_power_of_two() || page_size as usize > PAGE_SIZE {
         return EINVAL.to_errno();
     }
     let rcu = rcu::read_lock();

@@ -1557,7 +1557,7 @@ static inline int kfi_cq_poll(struct kfi_cq *cq, int budget)
  * @sg: scatter list, mapped by kfi_dma_map_sg()
  * @nents: number of its mapped elements
  * @offset: bytes to skip in the first element, and at return in the first element not taken; or NULL for 0
- * @page_size: alignment of the gaps, a power of two
+ * @page_size: alignment of the gaps, a power of two, not beyond PAGE_SIZE
  *
  * Sets @mr->iova and @mr->length. The key is valid only after kfi_op_mr_reg().
  *
