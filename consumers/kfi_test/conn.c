@@ -181,6 +181,11 @@ int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info 
 	if (IS_ERR(ep))
 		return PTR_ERR(ep);
 	side->ep = ep;
+	/* Completion queues are made for what is asked for, so rounding up is not told. */
+	if (attr.max_tx < pair->max_tx || attr.max_tx > pair->max_tx + 3 * pair->max_rma) {
+		kfi_say("%u operations are granted", attr.max_tx);
+		return -EBADMSG;
+	}
 	return 0;
 }
 

@@ -178,12 +178,7 @@ impl Conn {
         };
         let qp = crate::api::conn::create_qp(&self, id, config)?;
         let granted = Granted {
-            // What a driver adds by rounding up is not told: completion queues were made for what was asked for. The
-            // operations of transfers are.
-            max_tx: match attr.max_rma {
-                0 => attr.max_tx,
-                _ => qp.granted().max_send_wr.max(attr.max_tx),
-            },
+            max_tx: qp.granted().max_send_wr.max(attr.max_tx),
             max_rx: attr.max_rx,
         };
         wire();

@@ -173,9 +173,19 @@ impl Qp {
         let raw = NonNull::new(unsafe { (*id.as_raw()).qp }).ok_or(EINVAL)?;
         slot.keep();
         let lkey = pd.local_dma_lkey();
-        // Less what draining needs.
+        // A context takes two work requests more where it has a memory region.
+        // SAFETY: The queue pair is there, and nobody else uses it yet.
+        let per_ctx = if unsafe { has_regions(raw.as_ptr()) } {
+            3
+        } else {
+            1
+        };
+        let wanted = cap
+            .max_send_wr
+            .saturating_add(cap.max_rdma_ctxs.saturating_mul(per_ctx));
+        // Less what draining needs, and what the driver has rounded up by.
         let granted = Cap {
-            max_send_wr: attr.cap.max_send_wr.saturating_sub(1),
+            max_send_wr: attr.cap.max_send_wr.saturating_sub(1).min(wanted),
             max_recv_wr: attr.cap.max_recv_wr.saturating_sub(1),
             ..cap
         };
@@ -232,8 +242,8 @@ impl Qp {
         self.cap
     }
 
-    /// The limits that were granted: work requests at least as many as were asked for, and those that the contexts of
-    /// [`super::rw`] need.
+    /// The limits that were granted: the work requests that were asked for, and those that the contexts of [`super::rw`]
+    /// need.
     pub fn granted(&self) -> Cap {
         self.granted
     }
@@ -493,6 +503,19 @@ impl Qp {
             // SAFETY: As in `drain_sq()`.
             unsafe { bindings::ib_drain_rq(self.as_raw()) };
         }
+    }
+}
+
+/// Whether contexts of [`super::rw`] have memory regions.
+///
+/// # Safety
+///
+/// `qp` was created just now.
+unsafe fn has_regions(qp: *mut bindings::ib_qp) -> bool {
+    // SAFETY: By the function's contract; the list is initialised in any case.
+    unsafe {
+        let regions = &raw mut (*qp).rdma_mrs;
+        !core::ptr::eq((*regions).next, regions)
     }
 }
 

@@ -609,8 +609,11 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  * kfi_cq_alloc() - allocate a completion queue of its own
  * @domain: where
  * @priv: kept in kfi_cq.priv
- * @nr_cqe: entries: the sum of max_tx + max_rx of the endpoints that will use it, and 3 for each of their max_rma. kfi
- *	adds what it needs itself (drain)
+ * @nr_cqe: entries: as many as there are operations, signaled or not, and receives outstanding at a time on the endpoints
+ *	that will use it, because the end of a connection takes one for each: the sum of their max_tx + max_rx. A
+ *	transfer is kfi_rma.nr_ops operations, and with max_rma kfi_ep_open() returns a larger max_tx, which the entries
+ *	have to be enough for, or else the consumer posts less. kfi adds what it needs itself (drain), for 32 endpoints
+ *	and one for each 16 entries: 2 more are needed for each endpoint beyond that
  * @vector: completion vector, taken modulo the device's number of them; -1 for any
  * @poll: who runs the callbacks
  *
@@ -1082,7 +1085,8 @@ struct kfi_event {
  * @tx_cq: completion queue of operations
  * @rx_cq: completion queue of receives; with @srx the same as @tx_cq
  * @srx: shared receive context, or NULL
- * @max_tx: operations outstanding; at return what was granted. kfi adds what it needs itself (drain)
+ * @max_tx: operations outstanding; at return what was granted: with @max_rma also what the transfers take. kfi adds what
+ *	it needs itself (drain)
  * @max_rx: receives outstanding; ignored with @srx
  * @max_tx_sge: elements in an operation
  * @max_rx_sge: elements in a receive
