@@ -109,14 +109,14 @@ impl Conn {
             qp.drain();
         }
         self.drained.complete_all();
-        // Whoever has waited for that ends its transfers now.
+        // The handlers have seen the cause and are silent, so nothing comes behind this one.
+        self.last_notice();
+        // Whoever has waited for the drain, or hears now, ends its transfers: that needs the queue pair.
         self.transfers.close_and_wait();
         drop(qp);
         // This and the one in `inner` are the last references, so the identifier is destroyed here.
         self.inner.lock().id = None;
         drop(id);
-
-        self.last_notice();
 
         let guard = {
             let mut inner = self.inner.lock();
