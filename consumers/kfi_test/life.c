@@ -213,6 +213,63 @@ static int drain_in_event_in(struct kfi_pair *pair, struct kfi_wait *rx)
 	return ret ?: kfi_expect(event_drained, true) ? 0 : -EBADMSG;
 }
 
+/* A consumer that polls while kfi drains, as it does when the device goes: one of them runs callbacks at a time. */
+struct slow {
+	struct kfi_ctx	ctx;
+	unsigned int	count;
+};
+
+static atomic_t callbacks, overlaps;
+
+static void slow_done(struct kfi_ctx *ctx, struct kfi_comp *comp)
+{
+	struct slow *slow = container_of(ctx, struct slow, ctx);
+
+	if (atomic_inc_return(&callbacks) != 1)
+		atomic_inc(&overlaps);
+	usleep_range(500, 1000);
+	atomic_dec(&callbacks);
+	slow->count++;
+}
+
+static int poll_loop(void *cq)
+{
+	while (!kthread_should_stop()) {
+		kfi_cq_poll(cq, 1);
+		usleep_range(50, 100);
+	}
+	return 0;
+}
+
+static int poll_and_drain_in(struct kfi_pair *pair, struct kfi_wait *unused)
+{
+	struct slow slow[NR_RX] = { };
+	struct task_struct *task;
+	unsigned int i;
+	int ret = 0;
+
+	/* TCP leaves it to the consumer. */
+	if (!strcmp(kfi_test_device->provider_name, "tcp"))
+		return KFI_SKIP;
+	atomic_set(&callbacks, 0);
+	atomic_set(&overlaps, 0);
+	for (i = 0; i < NR_RX && !ret; i++) {
+		struct kfi_rx rx = { .ctx = &slow[i].ctx };
+
+		slow[i].ctx.done = slow_done;
+		ret = kfi_ep_recv(pair->p.ep, &rx, NULL);
+	}
+	task = kthread_run(poll_loop, pair->p.cq, "kfi_test");
+	if (IS_ERR(task))
+		ret = PTR_ERR(task);
+	kfi_ep_drain(pair->p.ep, KFI_TX | KFI_RX);
+	if (!IS_ERR(task))
+		kthread_stop(task);
+	for (i = 0; i < NR_RX && !ret; i++)
+		ret = kfi_expect(slow[i].count, 1) ? 0 : -EBADMSG;
+	return ret ?: kfi_expect(atomic_read(&overlaps), 0) ? 0 : -EBADMSG;
+}
+
 static int with_pair(enum kfi_poll poll, int (*test)(struct kfi_pair *pair, struct kfi_wait *rx))
 {
 	struct kfi_wait *rx = kcalloc(NR_RX, sizeof(*rx), GFP_KERNEL);
@@ -244,6 +301,8 @@ static int close_workqueue(void) { return with_pair(KFI_POLL_WORKQUEUE, close_in
  * callback keeps its queue until the receives have come back, as here, or for longer.
  */
 static int close_in_event(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in_event_in); }
+
+static int poll_and_drain(void) { return with_pair(KFI_POLL_DIRECT, poll_and_drain_in); }
 
 /* Nobody polls, so the drain does. */
 static int drain_late(void) { return with_pair(KFI_POLL_DIRECT, drain_in_event_in); }
@@ -361,6 +420,7 @@ const struct kfi_case kfi_life_cases[] = {
 	{ "life: abort flushes, and later posts too", abort_endpoint },
 	{ "life: drain", drain },
 	{ "life: drain of a direct queue", drain_direct },
+	{ "life: drain of a direct queue that somebody polls", poll_and_drain },
 	{ "life: shutdown is orderly on both sides", shutdown },
 	{ "life: close completes everything", close },
 	{ "life: posts are refused once a close has begun", post_closed },

@@ -15,7 +15,8 @@ use crate::{
     verbs::{
         cq::{
             Cq,
-            PollContext, //
+            PollContext,
+            Poller, //
         },
         gate::Gate, //
     }, //
@@ -32,13 +33,15 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `native` exists while `pollers` is open or has users.
+/// `native`, and what `poller` points to unless it is null, exist while `pollers` is open or has users.
 #[repr(C)]
 #[pin_data]
 pub(crate) struct CqHead {
     public: Opaque<bindings::kfi_cq>,
     native: *mut bindings::ib_cq,
     direct: bool,
+    /// Shared with drains; null for a queue on an imported domain, which kfi does not drain.
+    poller: *const Poller,
     #[pin]
     pollers: Gate,
 }
@@ -54,16 +57,24 @@ impl CqHead {
     /// The head of a queue that keeps `cq` until [`CqHead::wait_pollers`] has returned.
     pub(crate) fn of(cq: &Cq) -> impl PinInit<Self> {
         // INVARIANT: `crate::cq::Queue` keeps the queue.
-        Self::with_native(cq.as_raw(), cq.poll_context() == PollContext::Direct)
+        Self::with_native(
+            cq.as_raw(),
+            cq.poll_context() == PollContext::Direct,
+            cq.poller(),
+        )
     }
 
     /// The same for a queue on an imported domain.
     pub(crate) fn of_ulp(cq: &UlpCq) -> impl PinInit<Self> {
         // INVARIANT: `crate::cq::Queue` keeps the queue.
-        Self::with_native(cq.as_raw(), cq.is_direct())
+        Self::with_native(cq.as_raw(), cq.is_direct(), core::ptr::null())
     }
 
-    fn with_native(native: *mut bindings::ib_cq, direct: bool) -> impl PinInit<Self> {
+    fn with_native(
+        native: *mut bindings::ib_cq,
+        direct: bool,
+        poller: *const Poller,
+    ) -> impl PinInit<Self> {
         let public = bindings::kfi_cq {
             ops: CQ_OPS.as_ptr(),
             ..Default::default()
@@ -72,6 +83,7 @@ impl CqHead {
             public: Opaque::new(public),
             native,
             direct,
+            poller,
             pollers <- Gate::new(),
         })
     }
@@ -109,7 +121,13 @@ unsafe extern "C" fn poll(cq: *mut bindings::kfi_cq, budget: c_int) -> c_int {
         return ENODEV.to_errno();
     };
     // SAFETY: The guard keeps the queue, and it is a direct one.
-    unsafe { bindings::ib_process_cq_direct(head.native, budget) }
+    let process = || unsafe { bindings::ib_process_cq_direct(head.native, budget) };
+    // SAFETY: The guard keeps it.
+    match unsafe { head.poller.as_ref() } {
+        // A drain runs the callbacks meanwhile.
+        Some(poller) => poller.try_run(process).unwrap_or(0),
+        None => process(),
+    }
 }
 
 /// # Safety

@@ -11,11 +11,20 @@ use super::{
 };
 use crate::bindings;
 use core::ptr::NonNull;
+// The kernel's atomics are calls out of line, which polling does not want.
+use core::sync::atomic::{
+    AtomicBool,
+    Ordering, //
+};
 use kernel::{
     error::from_err_ptr,
     prelude::*,
     sync::Arc,
-    task::might_sleep, //
+    task::might_sleep,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// Where completion handlers run.
@@ -50,6 +59,22 @@ enum Source {
     Pool(u32),
 }
 
+/// Who handles the completions of a [`PollContext::Direct`] queue: one at a time.
+pub struct Poller(AtomicBool);
+
+impl Poller {
+    /// Runs `f`, which handles completions, unless somebody else does so. Context: any.
+    #[inline]
+    pub fn try_run<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        if self.0.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let ret = f();
+        self.0.store(false, Ordering::Release);
+        Some(ret)
+    }
+}
+
 /// A completion queue, or a share of one.
 ///
 /// Wraps the kernel's C `struct ib_cq`.
@@ -62,6 +87,7 @@ pub struct Cq {
     raw: NonNull<bindings::ib_cq>,
     source: Source,
     poll: PollContext,
+    poller: Poller,
     guard: DeviceGuard,
 }
 
@@ -139,6 +165,7 @@ impl Cq {
                 raw,
                 source,
                 poll,
+                poller: Poller(AtomicBool::new(false)),
                 guard,
             },
             GFP_KERNEL,
@@ -161,7 +188,22 @@ impl Cq {
         self.poll
     }
 
-    /// Handles up to `budget` completions and returns how many there were.
+    /// Who handles completions.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Runs `f`, which may handle completions, while nobody else does so by [`Cq::process_direct`]. Context: process, sleeps.
+    pub(super) fn alone(&self, mut f: impl FnMut()) {
+        if self.poll != PollContext::Direct {
+            return f();
+        }
+        while self.poller.try_run(&mut f).is_none() {
+            fsleep(Delta::from_micros(50));
+        }
+    }
+
+    /// Handles up to `budget` completions and returns how many there were; none while somebody else does so.
     ///
     /// Fails with `EINVAL` unless the queue is [`PollContext::Direct`]. Context: any; handlers run
     /// in it.
@@ -171,8 +213,11 @@ impl Cq {
             return Err(EINVAL);
         }
         let budget = c_int::try_from(budget).unwrap_or(c_int::MAX);
-        // SAFETY: By the type invariant the queue is there, and it is a direct one.
-        let nr = unsafe { bindings::ib_process_cq_direct(self.as_raw(), budget) };
+        let nr = self
+            .poller
+            // SAFETY: By the type invariant the queue is there, and it is a direct one.
+            .try_run(|| unsafe { bindings::ib_process_cq_direct(self.as_raw(), budget) })
+            .unwrap_or(0);
         u32::try_from(nr).map_err(|_| EIO)
     }
 }

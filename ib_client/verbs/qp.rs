@@ -484,7 +484,8 @@ impl Qp {
         }
         // SAFETY: By the type invariant the queue pair is there, and there is room for the mark of the
         // drain.
-        unsafe { bindings::ib_drain_sq(self.as_raw()) };
+        self.send_cq
+            .alone(|| unsafe { bindings::ib_drain_sq(self.as_raw()) });
     }
 
     /// As [`Qp::drain`], for the receive queue only. With a shared one it waits until the device has taken the last
@@ -500,8 +501,9 @@ impl Qp {
             if in_error {
                 drain::empty_rq(self);
             }
-            // SAFETY: As in `drain_sq()`.
-            unsafe { bindings::ib_drain_rq(self.as_raw()) };
+            self.recv_cq
+                // SAFETY: As in `drain_sq()`.
+                .alone(|| unsafe { bindings::ib_drain_rq(self.as_raw()) });
         }
     }
 }

@@ -1548,7 +1548,8 @@ static inline int kfi_srx_recv(struct kfi_srx *srx, struct kfi_rx *first, struct
  * @budget: at most so many; -1 for all
  *
  * Context: Any; the callbacks run in it.
- * Return: number of completions processed; -EINVAL for another kind of queue; -ENODEV the device is gone.
+ * Return: number of completions processed, 0 also while the removal of the device does it; -EINVAL for another kind of
+ * queue; -ENODEV the device is gone.
  */
 static inline int kfi_cq_poll(struct kfi_cq *cq, int budget)
 {
