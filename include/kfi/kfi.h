@@ -609,8 +609,8 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  * kfi_cq_alloc() - allocate a completion queue of its own
  * @domain: where
  * @priv: kept in kfi_cq.priv
- * @nr_cqe: entries: as many as there are operations, signaled or not, and receives outstanding at a time on the endpoints
- *	that will use it, because the end of a connection takes one for each: the sum of their max_tx + max_rx. A
+ * @nr_cqe: entries: as many as there are operations, signaled or not, and receives outstanding at a time on the
+ *	endpoints that will use it, because the end of a connection takes one for each: the sum of max_tx + max_rx. A
  *	transfer is kfi_rma.nr_ops operations, and with max_rma kfi_ep_open() returns a larger max_tx, which the entries
  *	have to be enough for, or else the consumer posts less. kfi adds what it needs itself (drain), for 32 endpoints
  *	and one for each 16 entries: 2 more are needed for each endpoint beyond that
@@ -1085,8 +1085,8 @@ struct kfi_event {
  * @tx_cq: completion queue of operations
  * @rx_cq: completion queue of receives; with @srx the same as @tx_cq
  * @srx: shared receive context, or NULL
- * @max_tx: operations outstanding; at return what was granted: with @max_rma also what the transfers take. kfi adds what
- *	it needs itself (drain)
+ * @max_tx: operations outstanding; at return what was granted: with @max_rma also what the transfers take. kfi adds
+ *	what it needs itself (drain)
  * @max_rx: receives outstanding; ignored with @srx
  * @max_tx_sge: elements in an operation
  * @max_rx_sge: elements in a receive
@@ -1388,7 +1388,8 @@ struct kfi_rma {
  *
  * Context: Process.
  * Return: 0; -EINVAL a pointer is missing, @nents is 0, @offset is beyond the list, another @dir, or @ep's operations
- * have no elements (kfi_ep_attr.max_tx_sge is 0); -EOPNOTSUPP capability missing; -EAGAIN more than kfi_ep_attr.max_rma in use; -ENOMEM; -ENODEV.
+ * have no elements (kfi_ep_attr.max_tx_sge is 0); -EOPNOTSUPP capability missing; -EAGAIN more than
+ * kfi_ep_attr.max_rma in use; -ENOMEM; -ENODEV.
  */
 int kfi_rma_init(struct kfi_rma *rma, struct kfi_ep *ep, struct scatterlist *sg, u32 nents, u32 offset, u64 raddr,
 		 u32 rkey, enum dma_data_direction dir);
