@@ -482,9 +482,9 @@ impl Qp {
         if self.set_error().is_ok() {
             drain::empty_sq(self);
         }
-        // SAFETY: By the type invariant the queue pair is there, and there is room for the mark of the
-        // drain.
         self.send_cq
+            // SAFETY: By the type invariant the queue pair is there, and there is room for the mark of
+            // the drain.
             .alone(|| unsafe { bindings::ib_drain_sq(self.as_raw()) });
     }
 
