@@ -3,6 +3,7 @@
 # The ported NVMe drivers against the stock ones: initiator, target, both; both over TCP against stock over the device; and,
 # without a device, both against nvme-tcp. Arguments: one of host, target, both, tcp, kfi, and workloads: see disk_bench.sh.
 # kfi-test: kernels=none limit=900 devices=all
+# shellcheck disable=SC2034 # what disk_bench.sh takes
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/disk_bench.sh"
 

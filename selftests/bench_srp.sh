@@ -3,6 +3,7 @@
 # The ported SRP drivers against the stock ones: initiator, target, both. Arguments: one of host, target, both, and workloads:
 # see disk_bench.sh.
 # kfi-test: kernels=none limit=900
+# shellcheck disable=SC2034 # what disk_bench.sh takes
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/srp.sh"
 . "$(dirname "$0")/disk_bench.sh"
