@@ -20,7 +20,8 @@ use crate::tcp::conn::{
 };
 use kernel::{
     ffi::c_int,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// The endpoint for the time of a control call, which its close waits for.
@@ -109,9 +110,8 @@ unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
 /// `ep` is of this provider.
 unsafe extern "C" fn drain(ep: *mut bindings::kfi_ep, which: u32) {
     // SAFETY: By the function's contract.
-    if let Ok(call) = unsafe { enter(ep) } {
-        call.drain(which & bindings::KFI_TX != 0, which & bindings::KFI_RX != 0);
-    }
+    let conn: Arc<Conn> = unsafe { object::borrow::<_, Conn>(ep) }.into();
+    conn.drain(which & bindings::KFI_TX != 0, which & bindings::KFI_RX != 0);
 }
 
 /// # Safety

@@ -438,8 +438,13 @@ impl Conn {
     }
 
     /// Waits until everything in these directions has completed.
-    pub(crate) fn drain(self: &Arc<Self>, tx: bool, rx: bool) {
-        self.stop(tx, rx);
+    pub(crate) fn drain(self: Arc<Self>, tx: bool, rx: bool) {
+        let call = self.clone().enter();
+        // Once closing has begun it is teardown that flushes. That waits for a callback of the consumer's that runs, so the
+        // callback can wait for the flush.
+        if call.is_ok() {
+            self.stop(tx, rx);
+        }
         if let Some(ep) = self.endpoint() {
             if tx {
                 self.settle(Direction::Tx, &ep.tx_cq);
