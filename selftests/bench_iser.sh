@@ -25,15 +25,8 @@ setup() { ports_up && iscsi_route && null_disk 0 && modprobe kfi && iscsid_up; }
 attach() # KIND HOST TARGET POLICY
 {
 	echo "${4#-}" > /sys/module/kfi/parameters/policy || return
-	case $1:$3 in
-	iser:kfi) isert_ported "$(isert_last)" ;;
-	iser:stock) isert_stock ;;
-	esac && ISCSI_KIND=$1 iscsi_target_up /dev/nullb0 || return
-	case $1:$2 in
-	iser:kfi) iser_ported "$(iser_last)" ;;
-	iser:stock) iser_stock ;;
-	*) modprobe iscsi_tcp ;;
-	esac && disk=$(ISCSI_KIND=$1 iscsi_login)
+	{ [ "$1" = tcp ] || driver_load isert "$3"; } && ISCSI_KIND=$1 iscsi_target_up /dev/nullb0 || return
+	if [ "$1" = tcp ]; then modprobe iscsi_tcp; else driver_load iser "$2"; fi && disk=$(ISCSI_KIND=$1 iscsi_login)
 }
 detach() { iscsi_end && iser_unload && removed iscsi_tcp && iscsi_target_down && isert_unload; }
 

@@ -16,8 +16,7 @@ declare -A title=([host]="srp.$KFI_DEVICE" [target]="srp.${KFI_DEVICE}_target" [
 setup() { ports_up && null_disk 0 && modprobe kfi; }
 attach() # HOST TARGET
 {
-	case $2 in kfi) srp_target_ported "$(srp_target_last)" ;; stock) srp_target_stock ;; esac && srp_target_up || return
-	case $1 in kfi) srp_ported "$(srp_last)" ;; stock) srp_stock ;; esac && disk=$(srp_login)
+	driver_load srp_target "$2" && srp_target_up && driver_load srp "$1" && disk=$(srp_login)
 }
 detach() { srp_logout && srp_unload && srp_target_gone; }
 

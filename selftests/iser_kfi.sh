@@ -16,10 +16,7 @@ MIB=$((KFI_SCALE > 1 ? 8 : 32))
 INITIATOR_DEVICE=$DEV1 TARGET_DEVICE=$DEV0
 
 login() { disk=$(iscsi_login "$@") && fallen_back; }
-target()
-{
-	if [ "$PEER" = ported ]; then isert_ported "$(isert_last)"; else isert_stock; fi && iscsi_target_up /dev/nullb0
-}
+target() { driver_load isert "$PEER" && iscsi_target_up /dev/nullb0; }
 setup() { iser_ported "$STEP" && ports_up && iscsi_route && null_disk $MIB && target && iscsid_up; }
 reload() { iscsi_end && iser_unload && iser_ported "$STEP" "$@"; }
 no_verbs() { ! grep -E '^(ib_core|rdma_cm|kfi_verbs) ' /proc/modules | grep ib_iser; }
@@ -66,9 +63,7 @@ else
 	ktap_test_skip "needs neither the RDMA core nor the verbs provider" "only the last step"
 fi
 ktap_here "login" login
-before=$(rx_bytes)
-ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
-ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+verified_on_the_wire $MIB
 ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
 # Commands of 512 KiB, one after the other: as many regions as fit.
 ktap_test "512 segments in one call" scattered 0 1 63

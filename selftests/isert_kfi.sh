@@ -20,9 +20,8 @@ if [ -z "$(iser_last)" ]; then
 fi
 
 setup() { ports_up && iscsi_route && null_disk $MIB && iscsid_up; }
-host() { case $1 in stock) iser_stock ;; ported) iser_ported "$(iser_last)" ;; esac; }
 target() { isert_ported "$STEP" && iscsi_target_up /dev/nullb0; }
-start() { target && host "$1"; }
+start() { target && driver_load iser "$1"; }
 target_gone() { iscsi_target_down && isert_unload; }
 stop() { iscsi_end && iser_unload && target_gone; }
 login() { disk=$(iscsi_login) && fallen_back; }
@@ -68,9 +67,7 @@ for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start "$host"
 	ktap_test "discovery" iscsi_discovered
 	ktap_here "login" login
-	before=$(rx_bytes)
-	ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
-	ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+	verified_on_the_wire $MIB
 	ktap_test "scattered and unaligned memory" eval 'scattered 0 && scattered 512'
 	iscsi_target_set InitialR2T=No
 	ktap_here "immediate data only, verify" with Yes Yes 65536

@@ -193,8 +193,20 @@ series_insmod()
 
 	{ [ "$KFI_DEVICE" = tcp ] || modprobe rdma_cm; } && provider_up && insmod "$ko" "$@"
 }
+# driver_load SIDE WHICH: the kernel's own driver when WHICH is stock, or else the last step of its port. SIDE is host or target for NVMe, and the
+# prefix of the functions of iscsi.sh and srp.sh: iser, isert, srp, srp_target.
+driver_load() { if [ "$2" = stock ]; then "$1_stock"; else "$1_ported" "$("$1_last")"; fi; }
 # removed MODULE: it may be in use for a moment longer.
 removed() { ! loaded "$1" || wait_until rmmod "$1"; }
+
+# verified_on_the_wire MIB: two tests: verified I/O on so much of $disk, and that the data were not short-cut.
+verified_on_the_wire()
+{
+	local before
+	before=$(rx_bytes)
+	ktap_test "$1 MiB written, read, verified by CRC32C" fio_verify "$disk" "$1"
+	ktap_test "the data crossed the veth pair" crossed "$before" "$1"
+}
 
 # --- NVMe over fabrics ---------------------------------------------------------------------------
 
@@ -290,14 +302,12 @@ nvme_load()
 {
 	local ulp=$1 host=$2 target=$3
 
-	case $ulp:$target in
-	nvme-rdma:kfi) target_ported "$(target_last)" ;;
-	nvme-rdma:stock) target_stock ;;
+	case $ulp in
+	nvme-rdma) driver_load target "$target" ;;
 	*) modprobe "nvmet-${ulp#nvme-}" ;;
 	esac && target_up "${ulp#nvme-}" /dev/nullb0 || return
-	case $ulp:$host in
-	nvme-rdma:kfi) host_ported "$(host_last)" ;;
-	nvme-rdma:stock) host_stock ;;
+	case $ulp in
+	nvme-rdma) driver_load host "$host" ;;
 	*) modprobe "$ulp" ;;
 	esac
 }

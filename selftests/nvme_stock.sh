@@ -15,9 +15,7 @@ ktap_set_plan 7
 have_module kfi_verbs && modprobe kfi_verbs
 ktap_here "target on $KFI_DEVICE" setup
 ktap_here "connect" connect
-before=$(rx_bytes)
-ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
-ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+verified_on_the_wire $MIB
 ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
 ktap_test "disconnect" nvme_end
 ktap_test "connect and disconnect again" eval 'nvme_connect -i 1 && nvme_end'

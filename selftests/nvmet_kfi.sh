@@ -13,7 +13,6 @@ MIB=$((KFI_SCALE > 1 ? 4 : 16))
 if [ "$KFI_DEVICE" = tcp ]; then hosts=(ported); else hosts=(stock ported); fi
 
 connect() { disk=$(nvme_connect "$@") && fallen_back; }
-host() { case $1 in stock) host_stock ;; ported) host_ported "$(host_last)" ;; esac; }
 setup() { ports_up && null_disk $MIB; }
 start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
 {
@@ -21,7 +20,7 @@ start() # HOST [PARAMETER of the target...] -- [ATTRIBUTE=VALUE of the port...]
 	shift
 	while [ $# -gt 0 ] && [ "$1" != -- ]; do parameters+=("$1"); shift; done
 	[ $# -eq 0 ] || shift
-	target_ported "$STEP" "${parameters[@]}" && target_up rdma /dev/nullb0 "$@" && host "$host"
+	target_ported "$STEP" "${parameters[@]}" && target_up rdma /dev/nullb0 "$@" && driver_load host "$host"
 }
 stop() { nvme_end && host_unload && target_gone; }
 # What the initiator mends by recovery is a failure here.

@@ -16,9 +16,7 @@ ktap_set_plan 9
 have_module kfi_verbs && modprobe kfi_verbs
 ktap_here "target on $KFI_DEVICE" setup
 ktap_here "login" login
-before=$(rx_bytes)
-ktap_test "$MIB MiB written, read, verified by CRC32C" fio_verify "$disk" $MIB
-ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+verified_on_the_wire $MIB
 ktap_test "random reads" fio_iops "$disk" randread 4k 32 1
 ktap_test "logout" srp_logout
 ktap_here "login with two channels" login ch_count=2

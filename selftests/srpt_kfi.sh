@@ -16,16 +16,15 @@ if [ "$KFI_DEVICE" = tcp ]; then hosts=(ported); fi
 
 login() { disk=$(srp_login "$@"); }
 setup() { ports_up && null_disk $MIB; }
-host() { case $1 in stock) srp_stock ;; ported) srp_ported "$(srp_last)" ;; esac; }
 target() { srp_target_ported "$STEP" && srp_target_up "$@"; }
-start() { target && host "$1"; }
+start() { target && driver_load srp "$1"; }
 stop() { srp_logout && srp_unload && srp_target_gone; }
 verify() { fio_verify "$disk" $MIB; }
 again() { login && fallen_back && verify; }
 three_channels() { srp_logout && login ch_count=3 && channels 3 && verify; }
 unknown() { srp_logout && refused && again; }
 # In the place of start: other attributes
-shared() { target use_srq=1 srp_sq_size=1024 && host "${hosts[0]}" && again; }
+shared() { target use_srq=1 srp_sq_size=1024 && driver_load srp "${hosts[0]}" && again; }
 busy() { ! rmmod ib_srpt && srp_state running; }
 # set_attr ATTRIBUTE=VALUE: of the portal group
 set_attr() { echo "${1#*=}" > "$(srp_tpg)/attrib/${1%%=*}"; }
@@ -90,9 +89,7 @@ ktap_here "ports of $KFI_DEVICE" setup
 for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start "$host"
 	ktap_here "login" login
-	before=$(rx_bytes)
-	ktap_test "$MIB MiB written, read, verified by CRC32C" verify
-	ktap_test "the data crossed the veth pair" crossed "$before" $MIB
+	verified_on_the_wire $MIB
 	ktap_test "scatter lists that do not touch, and not aligned" many_segments
 	ktap_test "the module is in use" busy
 	ktap_test "reset of the LUN" lun_reset
