@@ -148,9 +148,6 @@ impl Link {
     }
 }
 
-/// Times that a connection is looked at before whoever wants the lock gets it.
-const PASSES: usize = 16;
-
 /// The socket of a connection and what travels on it.
 pub(crate) struct Engine {
     socket: Option<Socket<Conn>>,
@@ -455,24 +452,15 @@ impl Engine {
         Ok((ird, ord))
     }
 
-    /// Takes and sends, until there is nothing more to do, or others have to have their turn: a peer must not be able to keep
+    /// Takes and sends. If there is more to do the work item comes again, and not here: a peer must not be able to keep
     /// whoever wants the lock from it.
     fn run_open(&mut self, conn: &Arc<Conn>) {
-        for _ in 0..PASSES {
-            match self.run_once(conn) {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(Stop::Fault(fault)) => {
-                    self.fault(conn, fault);
-                    return;
-                }
-                Err(Stop::Ended(status)) => {
-                    self.end(conn, status);
-                    return;
-                }
-            }
+        match self.run_once(conn) {
+            Ok(true) => Conn::wake(conn.as_arc_borrow()),
+            Ok(false) => {}
+            Err(Stop::Fault(fault)) => self.fault(conn, fault),
+            Err(Stop::Ended(status)) => self.end(conn, status),
         }
-        Conn::wake(conn.as_arc_borrow());
     }
 
     /// Returns whether it should be done once more.
@@ -547,7 +535,6 @@ impl Engine {
 
     /// The connection has ended, or cannot go on.
     fn end(&mut self, conn: &Arc<Conn>, status: i32) {
-        conn.enter_error();
         if let Some(socket) = &self.socket {
             socket.end_both();
         }
