@@ -68,10 +68,13 @@ iscsi_target_set()
 iscsi_target_iser() { echo "$1" > "$NP/iser"; }
 iscsi_target_enable() { echo "$1" > "$TPG/enable"; }
 
+# LIO frees a portal group, and the ACLs that it made for it, without waiting for sessions whose last connection has just ended.
+iscsi_target_idle() { [ "$(cat "$TARGET/iscsi/$IQN/fabric_statistics/iscsi_instance/sessions")" = 0 ]; }
 iscsi_target_down()
 {
 	[ ! -d "$TPG" ] || {
 		iscsi_target_enable 0
+		KFI_WAIT=30 wait_until iscsi_target_idle || return
 		[ ! -d "$NP" ] || rmdir "$NP"
 		rm -f "$TPG/lun/lun_0/disk"
 		[ ! -d "$TPG/lun/lun_0" ] || rmdir "$TPG/lun/lun_0"
