@@ -28,10 +28,17 @@ class Closed(Exception):
 class Peer:
     """One connection, as far as the test lets it come."""
 
-    def __init__(self, order="<", features=ERRORS | SEND_INV, service=SERVICE):
+    def __init__(self, order="<", features=ERRORS | SEND_INV, service=SERVICE, room=0):
         self.order, self.features, self.service = order, features, service
         self.seq = 0
-        self.sock = socket.create_connection((SERVER, PORT), timeout=8, source_address=(LOCAL, 0))
+        self.sock = socket.socket()
+        self.sock.settimeout(8)
+        if room:
+            # Before connecting, so that the window is never larger.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
+        self.sock.bind((LOCAL, 0))
+        self.sock.connect((SERVER, PORT))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def hello(self, loop=PINGPONG, size=4096, depth=4, **change):
@@ -97,6 +104,17 @@ class Peer:
         self.addr, self.key = struct.unpack(">QI", data[:12])
         return self
 
+    def untaken(self):
+        """Bytes that the server's TCP has, and the server has not taken."""
+        ports = f":{PORT:04X}", f":{self.sock.getsockname()[1]:04X}"
+        for table in ("tcp", "tcp6"):
+            with open(f"/proc/net/{table}", encoding="ascii") as f:
+                for line in f:
+                    word = line.split()
+                    if (word[1][-5:], word[2][-5:]) == ports:
+                        return int(word[4].split(":")[1], 16)
+        raise Closed
+
     def ended(self):
         """Waits for the end; returns the code of the report, if there was one."""
         code = None
@@ -111,6 +129,17 @@ class Peer:
             raise RuntimeError("the connection is still there") from e
         self.sock.close()
         return code
+
+    def rest(self, frame, sent):
+        """Sends what is missing of the last one of the frames, or one more."""
+        self.send(frame[sent % len(frame):])
+
+    def read(self, want, at):
+        """Reads what is AT that place of the region: it must be WANT."""
+        self.send(self.frame(op=2, count=1, words=[self.addr + at, len(want), self.key]))
+        op, _, _, _, data = self.next_frame()
+        if op != 3 or data != want:
+            raise RuntimeError(f"read: operation {op}, {len(data)} bytes" + ", others" * (op == 3))
 
     def echo(self, data=b"x" * 100):
         self.send(self.frame(payload=data))
@@ -418,6 +447,19 @@ def flood(p, data, seconds=3):
     return sent
 
 
+def stuffed(p, frame, most=24 << 20):
+    """Sends FRAME again and again until the server has not taken anything for a while; returns how many bytes that were."""
+    p.sock.settimeout(2)
+    sent, data = 0, frame * 64
+    try:
+        while sent < most:
+            sent += p.sock.send(data[sent % len(frame):])
+    except socket.timeout:
+        p.sock.settimeout(30)
+        return sent
+    raise RuntimeError(f"{sent} bytes taken")
+
+
 def memory():
     """Bytes that the system could give out."""
     with open("/proc/meminfo", encoding="ascii") as f:
@@ -450,40 +492,63 @@ def no_receive():
 
 @case
 def reads_without_taking():
-    p = Peer().start(READ, size=16384)
+    """The server stops reading; everything is answered in the end."""
+    p = Peer(room=65536).start(READ, size=16384)
+    request = p.frame(op=2, count=1, words=[p.addr, 16384, p.key])
     with Flat():
-        sent = flood(p, p.frame(op=2, count=1, words=[p.addr, 16384, p.key]) * 64)
-    if not 10000 < sent < 16 << 20:
-        raise RuntimeError(f"{sent} bytes taken")
+        sent = stuffed(p, request)
     Peer().start().echo()
+    for _ in range(sent // len(request)):
+        op, _, _, _, data = p.next_frame()
+        if op != 3 or len(data) != 16384:
+            raise RuntimeError(f"{op} {len(data)}")
+    p.rest(request, sent)
+    if p.next_frame()[0] != 3:
+        raise RuntimeError("no response")
+    p.read(b"", 0)
     p.sock.close()
 
 
 @case
 def amplified_reads():
     """Each request asks for four times the region: what waits is bounded, and everything comes in the end."""
-    p = Peer().start(READ, size=1 << 20)
+    p = Peer(room=65536).start(READ, size=1 << 20)
+    requests = [p.frame(op=2, count=4, words=[p.addr, 1 << 20, p.key] * 4) for _ in range(12)]
     with Flat():
-        for _ in range(12):
-            p.send(p.frame(op=2, count=4, words=[p.addr, 1 << 20, p.key] * 4))
-        Peer().start().echo()
+        p.send(b"".join(requests))
+        # By then the server has looked at all of them.
+        for _ in range(3):
+            Peer().start().echo()
+        taken = len(requests) - p.untaken() / len(requests[0])
+    # 16 MiB, and the response that is being sent.
+    if taken > 5:
+        raise RuntimeError(f"{taken} requests taken")
     p.sock.settimeout(30)
-    for _ in range(12):
+    for _ in requests:
         op, _, _, _, data = p.next_frame()
         if op != 3 or len(data) != 4 << 20:
             raise RuntimeError(f"{op} {len(data)}")
+    p.read(b"", 0)
     p.sock.close()
 
 
 @case
 def acknowledgements_without_taking():
-    p = Peer().start(WRITE)
+    """The server stops reading; each write is acknowledged in the end, once."""
+    p = Peer(room=4096).start(WRITE)
+    write = p.frame(op=4, flags=4, count=1, words=[p.addr, 0, p.key])
     with Flat():
-        sent = flood(p, p.frame(op=4, flags=4, count=1, words=[p.addr, 0, p.key]) * 64)
+        sent = stuffed(p, write)
     Peer().start().echo()
+    for n in range(sent // len(write)):
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError(f"no acknowledgement {n} of {sent // len(write)}")
+    p.rest(write, sent)
+    if p.next_frame()[:3] != (0, 0, 2):
+        raise RuntimeError("no acknowledgement of the last one")
+    # Nothing is before this response.
+    p.read(b"", 0)
     p.sock.close()
-    if sent == 0:
-        raise RuntimeError("nothing taken")
 
 
 class Server:
