@@ -17,7 +17,7 @@ SERVER, SERVICE, LOCAL, PORT = sys.argv[1], int(sys.argv[2]), sys.argv[3], 20077
 MAGIC = b"kfi-tcp1"
 SEND_INV, CREDITS, CRC32C, ERRORS = 0x1, 0x2, 0x4, 0x8
 PINGPONG, RATE, READ, WRITE = range(4)
-PROTOCOL, KEY, RANGE = 1, 2, 3
+PROTOCOL, KEY, RANGE, DIGEST = 1, 2, 3, 5
 TOP = (1 << 64) - 1
 
 
@@ -30,7 +30,7 @@ class Peer:
 
     def __init__(self, order="<", features=ERRORS | SEND_INV, service=SERVICE, room=0):
         self.order, self.features, self.service = order, features, service
-        self.seq = 0
+        self.seq, self.head = 0, b""
         self.sock = socket.socket()
         self.sock.settimeout(8)
         if room:
@@ -89,6 +89,7 @@ class Peer:
         head = self.recv(16)
         _, op, flags, op_data, count, length, _, size = struct.unpack(self.order + "BBHBBBBQ", head)
         words = self.recv(length - 16)
+        self.head = head + words
         return op, flags, op_data, struct.unpack(f"{self.order}{len(words) // 8}Q", words), self.recv(size - length)
 
     def start(self, *args, **kwargs):
@@ -140,6 +141,12 @@ class Peer:
         op, _, _, _, data = self.next_frame()
         if op != 3 or data != want:
             raise RuntimeError(f"read: operation {op}, {len(data)} bytes" + ", others" * (op == 3))
+
+    def write(self, data, at):
+        """Writes DATA there, and waits for the acknowledgement."""
+        self.send(self.frame(op=4, flags=4, count=1, words=[self.addr + at, len(data), self.key], payload=data))
+        if self.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError("write: no acknowledgement")
 
     def echo(self, data=b"x" * 100):
         self.send(self.frame(payload=data))
@@ -369,11 +376,20 @@ def other_byte_order():
     p = Peer(order=">").start()
     p.echo()
     p.sock.close()
-    p = Peer(order=">").start(READ)
-    p.send(p.frame(op=2, count=1, words=[p.addr, 4096, p.key]))
-    if len(p.next_frame()[4]) != 4096:
-        raise RuntimeError("read")
+    p, data = Peer(order=">").start(WRITE, size=65536), os.urandom(65536)
+    # Payload is never converted.
+    p.write(data[:40001], 0)
+    p.write(data[40001:], 40001)
+    p.read(data, 0)
+    p.read(data[3:10], 3)
     p.sock.close()
+    for code, frame in ((KEY, lambda p: dict(op=4, count=1, words=[p.addr, 8, p.key ^ 1], payload=bytes(8))),
+                        (RANGE, lambda p: dict(op=2, count=1, words=[p.addr + 4090, 8, p.key]))):
+        p = Peer(order=">").start(READ)
+        p.send(p.frame(**frame(p)))
+        got = p.ended()
+        if got != code:
+            raise RuntimeError(f"report {got} instead of {code}")
 
 
 @case
@@ -694,14 +710,19 @@ class Digests(Peer):
     def __init__(self):
         super().__init__(features=ERRORS | CRC32C)
 
-    def frame(self, flags=0, words=(), payload=b"", **rest):
+    def frame(self, flags=0, words=(), payload=b"", wrong=None, **rest):
+        """WRONG: the digest of the "header" or of the "payload"; or the header has none and no "flag"."""
+        if wrong == "flag":
+            return super().frame(flags=flags, words=words, payload=payload, **rest)
         length = 24 + 8 * len(words)
         data = super().frame(flags=flags | 0x400, words=words, length=length, size=length + len(payload), **rest)
-        data += struct.pack(self.order + "Q", crc32c(data)) + payload
-        return data + (struct.pack(self.order + "I", crc32c(payload)) if payload else b"")
+        data += struct.pack(self.order + "Q", crc32c(data) ^ (wrong == "header")) + payload
+        return data + (struct.pack(self.order + "I", crc32c(payload) ^ (wrong == "payload")) if payload else b"")
 
     def next_frame(self):
         op, flags, op_data, words, data = super().next_frame()
+        if not flags & 0x400 or crc32c(self.head[:-8]) != words[-1]:
+            raise RuntimeError("wrong digest of a header")
         if data and crc32c(data) != struct.unpack(self.order + "I", self.recv(4))[0]:
             raise RuntimeError("wrong digest of a payload")
         return op, flags, op_data, words[:-1], data
@@ -722,9 +743,30 @@ def digests():
     p.sock.close()
 
 
+# What is wrong, and the code of the report.
+WRONG_DIGESTS = (("payload", DIGEST), ("header", DIGEST), ("flag", PROTOCOL))
+
+
+def wrong_digests():
+    """Needs tcp_crc32c=1. Nothing is delivered or acknowledged; the report is the first that comes."""
+    for wrong, code in WRONG_DIGESTS:
+        for loop, op, size in ((PINGPONG, 0, 1), (PINGPONG, 0, 4096), (WRITE, 4, 1), (WRITE, 4, 4096), (READ, 2, 0)):
+            if wrong == "payload" and size == 0:
+                continue
+            p = Digests().start(loop)
+            words = [p.addr, size, p.key] if op else []
+            p.send(p.frame(op=op, flags=4 if size else 0, count=len(words) // 3, words=words, payload=os.urandom(size),
+                           wrong=wrong))
+            op, _, _, words, _ = p.next_frame()
+            if op != 0x81 or words[0] >> 32 != code:
+                raise RuntimeError(f"{wrong}: operation {op}, {words} instead of report {code}")
+            p.ended()
+
+
 if __name__ == "__main__" and sys.argv[4:] == ["hold"]:
     hold()
 elif __name__ == "__main__" and sys.argv[4:] == ["digests"]:
-    sys.exit(main([digests]))
+    sys.argv[4:] = []
+    sys.exit(main([digests, wrong_digests]))
 elif __name__ == "__main__":
     sys.exit(main(CASES))
