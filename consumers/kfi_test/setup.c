@@ -2,6 +2,7 @@
 /* kfi_test: connections coming about, or not. */
 #define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
 
+#include <net/net_namespace.h>
 #include "kfi_test.h"
 
 static const char hello[] = "private data of the request";
@@ -155,6 +156,109 @@ static int drop_request(void)
 	ret = ret ?: ended_with(&pair->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
 	kfi_pair_free(pair);
 	return ret;
+}
+
+#define BACKLOG		2
+#define CROWD		(BACKLOG + 2)
+
+struct crowd {
+	struct kfi_pair		*pair[CROWD];
+	struct kfi_info		*request[CROWD];
+	atomic_t		nr;
+	struct completion	requested;
+};
+
+static void crowd_event(struct kfi_pep *pep, const struct kfi_event *event)
+{
+	struct crowd *crowd = pep->priv;
+	int n;
+
+	if (event->type != KFI_EVENT_CONNREQ)
+		return;
+	n = atomic_fetch_inc(&crowd->nr);
+	if (n >= CROWD) {
+		kfi_info_put(event->info);
+		return;
+	}
+	crowd->request[n] = event->info;
+	complete(&crowd->requested);
+}
+
+static int crowd_connect(struct crowd *crowd, int n)
+{
+	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
+	struct kfi_info *info;
+	int status, ret;
+
+	crowd->pair[n] = kfi_pair_new();
+	if (!crowd->pair[n])
+		return -ENOMEM;
+	info = kfi_test_resolve(&status);
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	ret = status ?: kfi_side_open(&crowd->pair[n]->a, crowd->pair[n], info, false);
+	if (ret) {
+		kfi_info_put(info);
+		return ret;
+	}
+	return kfi_ep_connect(crowd->pair[n]->a.ep, &param);
+}
+
+static int crowd_in(struct crowd *crowd)
+{
+	int ret, i;
+
+	for (i = 0; i < BACKLOG; i++) {
+		ret = crowd_connect(crowd, i) ?: kfi_test_wait(&crowd->requested);
+		if (ret)
+			return ret;
+	}
+	ret = crowd_connect(crowd, BACKLOG) ?: ended_with(&crowd->pair[BACKLOG]->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
+	if (ret)
+		return ret;
+	if (!kfi_expect(atomic_read(&crowd->nr), BACKLOG))
+		return -EBADMSG;
+	/* A decision makes room for another one. */
+	kfi_info_put(crowd->request[0]);
+	crowd->request[0] = NULL;
+	ret = ended_with(&crowd->pair[0]->a, KFI_EVENT_REJECTED, -ECONNREFUSED);
+	return ret ?: crowd_connect(crowd, BACKLOG + 1) ?: kfi_test_wait(&crowd->requested);
+}
+
+static int crowd_up(void)
+{
+	struct crowd *crowd = kzalloc(sizeof(*crowd), GFP_KERNEL);
+	struct kfi_pep_attr attr = {
+		.net = &init_net,
+		.addr = (struct sockaddr *)&kfi_test_addr,
+		.backlog = BACKLOG,
+		.provider = kfi_test_provider,
+		.event = crowd_event,
+	};
+	struct kfi_pep *pep;
+	int ret, i;
+
+	if (!crowd)
+		return -ENOMEM;
+	init_completion(&crowd->requested);
+	attr.priv = crowd;
+	pep = kfi_pep_open(&attr);
+	ret = IS_ERR(pep) ? PTR_ERR(pep) : crowd_in(crowd);
+	kfi_pep_close(pep);
+	for (i = 0; i < CROWD; i++) {
+		if (crowd->request[i])
+			kfi_info_put(crowd->request[i]);
+		if (crowd->pair[i])
+			kfi_pair_free(crowd->pair[i]);
+	}
+	kfree(crowd);
+	return ret;
+}
+
+/* Requests that the consumer has not decided, up to the backlog and beyond it. The RDMA core's limit is another one. */
+static int backlog(void)
+{
+	return strcmp(kfi_test_device->provider_name, "tcp") ? KFI_SKIP : crowd_up();
 }
 
 static int nobody_listens(void)
@@ -333,6 +437,7 @@ const struct kfi_case kfi_setup_cases[] = {
 	{ "connect: private data too long", private_data_too_long },
 	{ "connect: refused, with private data", reject },
 	{ "connect: request dropped", drop_request },
+	{ "connect: more requests than the backlog", backlog },
 	{ "connect: nobody listens", nobody_listens },
 	{ "connect: calls that do not fit", wrong_calls },
 	{ "open: arguments", open_arguments },
