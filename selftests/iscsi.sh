@@ -171,6 +171,16 @@ iscsi_discovered()
 	iscsiadm -m discovery -t sendtargets -p "$ISCSI_PORTAL" -I iser -o nonpersistent > /tmp/discover.out 2>&1
 	grep -q "$IQN" /tmp/discover.out || { cat /tmp/discover.out /tmp/iscsid.log; return 1; }
 }
+# On the stock kernel, with two CPUs, one in some thirty discoveries gets no answer, with stock drivers at both ends, too. iscsiadm
+# crashes after that, and leaves a session that nobody can end.
+iscsi_discovery_test()
+{
+	if [ "$(nproc)" -gt 1 ]; then
+		ktap_test_skip "discovery" "with two CPUs it hangs now and then, with the stock drivers, too, and iscsiadm crashes"
+	else
+		ktap_test "discovery" iscsi_discovered
+	fi
+}
 
 # --- what both ends are put through --------------------------------------------------------------
 

@@ -56,7 +56,7 @@ logout_without_device()
 ktap_print_header
 ktap_set_plan 24
 ktap_here "step $STEP and a target on $KFI_DEVICE" setup
-ktap_test "discovery" iscsi_discovered
+iscsi_discovery_test
 if [ "$STEP" = "$(iser_last)" ]; then
 	ktap_test "needs neither the RDMA core nor the verbs provider" no_verbs
 else

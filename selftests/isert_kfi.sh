@@ -65,7 +65,7 @@ ktap_set_plan $((6 + 14 * ${#hosts[@]}))
 ktap_here "ports of $KFI_DEVICE" setup
 for host in "${hosts[@]}"; do
 	ktap_here "step $STEP, $host initiator" start "$host"
-	ktap_test "discovery" iscsi_discovered
+	iscsi_discovery_test
 	ktap_here "login" login
 	verified_on_the_wire $MIB
 	ktap_test "scattered and unaligned memory" eval 'scattered 0 && scattered 512'
