@@ -55,6 +55,12 @@ self_connected()
 	cat /tmp/perf.result
 	[ "$(perf_value connect_errors)" = 1 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ]
 }
+# A client that has agreed on CRC32C
+wrong_digests()
+{
+	unloaded kfi_perf && unloaded kfi && modprobe kfi tcp_crc32c=1 && modprobe kfi_perf &&
+		python3 "$here/tcp_listener.py" far $FAR $NEAR digests
+}
 unload_with_peers()
 {
 	perf_serve kfi provider=tcp && mkfifo /tmp/end || return
@@ -67,7 +73,7 @@ unload_with_peers()
 }
 
 ktap_print_header
-ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 6))
+ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 7))
 ktap_here "a server" setup || ktap_finished
 ktap_here "a neighbour" neighbour
 python3 "$here/tcp_peer.py" $IP0 7001 $IP1 > /tmp/hostile.out 2>&1
@@ -77,6 +83,7 @@ judge tcp_listener.py
 ktap_here "the neighbour has not noticed" undisturbed
 ktap_test "the server ends" perf_end
 ktap_test "a connection to itself" self_connected
+ktap_test "read responses with wrong digests" wrong_digests
 ktap_here "modules unload beneath connected peers" unload_with_peers
 ip netns del far
 ktap_finished

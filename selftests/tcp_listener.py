@@ -17,7 +17,7 @@ NETNS, ADDR, LOCAL, *only = sys.argv[1:]
 SERVICE, PORT = 7003, 20077
 sys.argv[1:] = [ADDR, str(SERVICE), LOCAL, *only]
 # pylint: disable=wrong-import-position
-from tcp_peer import PROTOCOL, Closed, Peer, main
+from tcp_peer import CRC32C, ERRORS, PROTOCOL, WRONG_DIGESTS, Closed, Digests, Peer, main
 
 PERF = "/sys/kernel/config/kfi_perf"
 DONE = -errno.ECANCELED
@@ -78,7 +78,7 @@ class Host(Peer):
     """A connection that we have accepted."""
 
     def __init__(self, sock, order="<"):  # pylint: disable=super-init-not-called
-        self.sock, self.order, self.seq = sock, order, 0
+        self.sock, self.order, self.seq, self.head = sock, order, 0, b""
         self.service, self.features = SERVICE, 0
         sock.settimeout(8)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -107,6 +107,10 @@ class Host(Peer):
         return self.frame(payload=struct.pack(">QI", 0x1000, 7) + bytes(20))
 
 
+class DigestHost(Host, Digests):
+    """The same where CRC32C is agreed on."""
+
+
 LISTENER = None
 
 
@@ -127,10 +131,10 @@ def listen():
     return sock
 
 
-def meet(**params):
+def meet(kind=Host, **params):
     """A client, and its connection."""
     client = Client(**params)
-    return client, Host(LISTENER.accept()[0])
+    return client, kind(LISTENER.accept()[0])
 
 
 def ends(client, *errors, seconds=15):
@@ -315,6 +319,22 @@ def no_answer():
         raise RuntimeError("given up too soon")
 
 
+def digests():
+    """Needs tcp_crc32c=1. The client takes a response whose digests are right, and no other."""
+    for wrong, code in ((None, None), *WRONG_DIGESTS):
+        client, host = meet(DigestHost, loop="read", iterations=1, depth=1)
+        host.request().accept(features=host.features & (CRC32C | ERRORS)).greet()
+        if host.next_frame()[0] != 2:
+            raise RuntimeError("no read request")
+        host.send(host.frame(op=3, payload=os.urandom(4096), wrong=wrong))
+        got = host.ended()
+        ends(client, *((0,) if wrong is None else (-errno.EPROTO, DONE)))
+        if got != code:
+            raise RuntimeError(f"{wrong}: report {got} instead of {code}")
+
+
 if __name__ == "__main__":
     LISTENER = listen()
+    if only == ["digests"]:
+        CASES = [digests]
     sys.exit(main(CASES))
