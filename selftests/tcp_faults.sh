@@ -106,6 +106,22 @@ link_stays_down()
 	bad
 	ended && [ "$(perf_value error)" -lt 0 ] && loops
 }
+# Connections on which nothing happens, whose peers are gone: keepalive notices.
+idle_peers_die()
+{
+	local base pid rc=0
+
+	base=$(perf_value disconnected $server)
+	mkfifo /tmp/idle && { python3 "$(dirname "$0")/tcp_peer.py" $IP0 7001 $IP1 hold < /tmp/idle > /tmp/idle.out & } || return
+	pid=$!
+	exec 8> /tmp/idle
+	wait_until grep -q held /tmp/idle.out && bad loss 100% && KFI_WAIT=45 wait_until gone $((${base:-0} + 20)) || rc=1
+	bad
+	exec 8>&-
+	wait $pid
+	rm /tmp/idle
+	[ $rc -eq 0 ] && loops
+}
 # Each loop, each side, many moments.
 killed()
 {
@@ -140,7 +156,7 @@ killed_anywhere()
 digests() { unload && load tcp_crc32c=1 && over loss 2% duplicate 5% corrupt 2% delay 2ms 2ms; }
 
 ktap_print_header
-ktap_set_plan 15
+ktap_set_plan 16
 ktap_here "a server" setup || ktap_finished
 ktap_test "a good link" loops
 ktap_test "loss" losing
@@ -154,6 +170,7 @@ ktap_here "a link that goes down, three times" link_flaps
 ktap_here "connections killed under load" killed
 ktap_here "connections killed at all moments" killed_anywhere
 ktap_here "a link that stays down" link_stays_down
+ktap_here "idle connections whose peers are gone" idle_peers_die
 ktap_here "CRC32C over a bad link" digests
 ktap_test "servers end, modules unload" unload
 ktap_finished
