@@ -55,6 +55,8 @@ self_connected()
 	cat /tmp/perf.result
 	[ "$(perf_value connect_errors)" = 1 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ]
 }
+# The server is at IP0.
+other_address() { nsenter --net=/run/netns/far -- python3 "$here/tcp_peer.py" $NEAR 7001 $FAR other_address; }
 # A client that has agreed on CRC32C
 wrong_digests()
 {
@@ -73,13 +75,14 @@ unload_with_peers()
 }
 
 ktap_print_header
-ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 7))
+ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 8))
 ktap_here "a server" setup || ktap_finished
 ktap_here "a neighbour" neighbour
 python3 "$here/tcp_peer.py" $IP0 7001 $IP1 > /tmp/hostile.out 2>&1
 judge tcp_peer.py
 python3 "$here/tcp_listener.py" far $FAR $NEAR > /tmp/hostile.out 2>&1
 judge tcp_listener.py
+ktap_test "an address at which nobody listens" other_address
 ktap_here "the neighbour has not noticed" undisturbed
 ktap_test "the server ends" perf_end
 ktap_test "a connection to itself" self_connected

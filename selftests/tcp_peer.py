@@ -763,10 +763,19 @@ def wrong_digests():
             p.ended()
 
 
+def other_address():
+    """SERVER is an address of the host at which nobody listens. Silence and a request end the same way: at once, unanswered."""
+    p = Peer()
+    if p.ended() is not None or refused({}) is not None or refused(raw=b"\x16\x03\x01") is not None:
+        raise RuntimeError("answered")
+
+
 if __name__ == "__main__" and sys.argv[4:] == ["hold"]:
     hold()
 elif __name__ == "__main__" and sys.argv[4:] == ["digests"]:
     sys.argv[4:] = []
     sys.exit(main([digests, wrong_digests]))
+elif __name__ == "__main__" and sys.argv[4:] == ["other_address"]:
+    sys.exit(main([other_address]))
 elif __name__ == "__main__":
     sys.exit(main(CASES))

@@ -187,6 +187,9 @@ impl Port {
                     }
                 }
             };
+            if !self.has_listener_at(&socket) {
+                continue;
+            }
             let Ok(conn) = Conn::incoming(self, socket) else {
                 continue;
             };
@@ -229,6 +232,15 @@ impl Port {
         let gone = place.and_then(|at| waiting.remove(at).ok());
         drop(waiting);
         drop(gone);
+    }
+
+    /// Whether a passive endpoint takes the connection's local address, whatever its number. The shared port is open at each
+    /// address of the host, also at those that no consumer has asked for: of a peer there nothing is read.
+    fn has_listener_at(&self, socket: &Socket<Conn>) -> bool {
+        socket.local().is_ok_and(|local| {
+            let peps = self.peps.lock();
+            peps.iter().any(|pep| pep.addr.takes(&local, pep.v6_only))
+        })
     }
 
     /// Who is to decide on a request to the local address `local`.
