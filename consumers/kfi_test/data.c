@@ -3,6 +3,7 @@
 #define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
 
 #include <linux/cpumask.h>
+#include <linux/hrtimer.h>
 #include <linux/irqflags.h>
 #include "kfi_test.h"
 
@@ -137,6 +138,60 @@ static int irqs_off_in(struct fixture *f)
 }
 
 static int irqs_off(void) { return with(KFI_POLL_DIRECT, NULL, irqs_off_in); }
+
+/* All of a message in hardirqs: each side's post, and the polls until both have completed. */
+struct hardirq {
+	struct hrtimer		timer;
+	struct fixture		*f;
+	struct completion	done;
+	ktime_t			end;
+	bool			posted;
+	int			ret;
+};
+
+static enum hrtimer_restart in_hardirq_timer(struct hrtimer *timer)
+{
+	struct hardirq *irq = container_of(timer, struct hardirq, timer);
+	struct kfi_side *a = &irq->f->pair->a, *p = &irq->f->pair->p;
+	struct fixture *f = irq->f;
+
+	if (!irq->posted) {
+		irq->posted = true;
+		irq->ret = kfi_side_recv(p, &f->rx, &f->pbuf, LEN);
+		irq->ret = irq->ret ?: kfi_side_send(a, &f->tx, &f->abuf, LEN);
+	}
+	if (!irq->ret && (kfi_cq_poll(a->cq, 4) < 0 || kfi_cq_poll(p->cq, 4) < 0))
+		irq->ret = -EIO;
+	if (!irq->ret && !(atomic_read(&f->tx.count) && atomic_read(&f->rx.count))) {
+		if (ktime_before(ktime_get(), irq->end)) {
+			/* The device moves the message meanwhile. */
+			hrtimer_forward_now(timer, ms_to_ktime(1));
+			return HRTIMER_RESTART;
+		}
+		irq->ret = -ETIME;
+	}
+	complete(&irq->done);
+	return HRTIMER_NORESTART;
+}
+
+static int hardirq_in(struct fixture *f)
+{
+	struct hardirq irq = { .f = f, .end = ktime_add_ms(ktime_get(), 30 * MSEC_PER_SEC) };
+
+	init_completion(&irq.done);
+	hrtimer_setup_on_stack(&irq.timer, in_hardirq_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	hrtimer_start(&irq.timer, ms_to_ktime(1), HRTIMER_MODE_REL_HARD);
+	wait_for_completion(&irq.done);
+	hrtimer_cancel(&irq.timer);
+	destroy_hrtimer_on_stack(&irq.timer);
+	if (irq.ret)
+		return irq.ret;
+	return kfi_expect(f->tx.hardirq, true) && kfi_expect(f->rx.hardirq, true) &&
+	       kfi_expect(f->tx.comp.status, 0) && kfi_expect(f->rx.comp.status, 0) &&
+	       kfi_expect(f->rx.comp.len, LEN) && kfi_buf_is(&f->pbuf, 0, LEN, 0x5a) ? 0 : -EBADMSG;
+}
+
+static int hardirq(void) { return with(KFI_POLL_DIRECT, NULL, hardirq_in); }
 
 static int empty_in(struct fixture *f)
 {
@@ -673,6 +728,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "message: shared receive context", message_srx, KFI_CAP_SRX },
 	{ "message: on the CPU of the completion vector", vectors },
 	{ "message: posted and polled with interrupts off", irqs_off },
+	{ "message: posted and polled in hardirqs", hardirq },
 	{ "message: without payload", empty },
 	{ "message: without a receive, the peer's read passes", no_receive, KFI_CAP_RMA_READ | KFI_CAP_MR },
 	{ "message: immediate data", immediate, KFI_CAP_IMM },

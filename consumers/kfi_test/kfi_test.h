@@ -83,6 +83,7 @@ struct kfi_buf {
  * @comp: copy of the last one
  * @order: its place among all completions of the test
  * @cpu: where the callback has run
+ * @hardirq: it has run in one
  */
 struct kfi_wait {
 	struct kfi_ctx		ctx;
@@ -91,6 +92,7 @@ struct kfi_wait {
 	struct kfi_comp		comp;
 	u32			order;
 	unsigned int		cpu;
+	bool			hardirq;
 };
 
 /**
