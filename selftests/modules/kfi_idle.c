@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Connections of this host with itself that do nothing, over kfi or over sockets alone, for as long as it is loaded:
- * what one costs is the difference. Loading it fails when a connection does.
+ * what one costs is the difference. Loading it fails when a connection does. How they have ended is in two parameters.
  *
- *	modprobe kfi_idle addr=10.0.0.1 conns=1000 [depth=1] [reads=1] [raw=1]
+ *	modprobe kfi_idle addr=10.0.0.1 conns=1000 [src=10.0.0.2] [depth=1] [reads=1] [raw=1]
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -19,6 +19,9 @@
 static char *addr = "127.0.0.1";
 module_param(addr, charp, 0444);
 MODULE_PARM_DESC(addr, "address to listen on and to connect to");
+static char *src;
+module_param(src, charp, 0444);
+MODULE_PARM_DESC(src, "address to connect from");
 static char *port = "7472";
 module_param(port, charp, 0444);
 MODULE_PARM_DESC(port, "port");
@@ -40,12 +43,20 @@ MODULE_PARM_DESC(raw, "sockets alone");
 
 #define TIMEOUT (30 * HZ)
 
-static struct sockaddr_storage where;
+/* Of the active and the passive ends. */
+static unsigned int ended[2], nodev[2];
+module_param_array(ended, uint, NULL, 0444);
+MODULE_PARM_DESC(ended, "how many have heard of their end, active,passive");
+module_param_array(nodev, uint, NULL, 0444);
+MODULE_PARM_DESC(nodev, "how many of them that the device is gone");
+
+static struct sockaddr_storage where, from;
 /* Both ends of each connection: endpoints, or sockets. */
 static void **ends;
 static unsigned int nr_ends;
-static struct kfi_domain *domain;
-static struct kfi_cq *cq;
+/* As above: they may be on two devices. */
+static struct kfi_domain *domain[2];
+static struct kfi_cq *cq[2];
 static struct kfi_pep *pep;
 static struct socket *listener;
 /* Of the connection that is being made. */
@@ -56,39 +67,46 @@ static DECLARE_COMPLETION(established);
 
 static void idle_event(struct kfi_ep *ep, const struct kfi_event *event)
 {
+	unsigned long end = (unsigned long)ep->priv;
+
 	if (event->type == KFI_EVENT_REJECTED || event->type == KFI_EVENT_ERROR)
 		failed = event->status;
-	/* The ends that come later are those of the module. */
-	if (event->type != KFI_EVENT_DISCONNECTED)
+	if (event->type != KFI_EVENT_DISCONNECTED) {
 		complete(&established);
+		return;
+	}
+	if (event->status == -ENODEV)
+		nodev[end]++;
+	ended[end]++;
 }
 
-static int idle_cq(struct kfi_device *device)
+static int idle_cq(struct kfi_device *device, unsigned long end)
 {
-	if (cq)
+	if (cq[end])
 		return 0;
-	domain = kfi_domain_open(device, 0);
-	if (IS_ERR(domain))
-		return PTR_ERR(domain);
-	cq = kfi_cq_alloc(domain, NULL, 2 * depth, -1, KFI_POLL_SOFTIRQ);
-	return PTR_ERR_OR_ZERO(cq);
+	domain[end] = kfi_domain_open(device, 0);
+	if (IS_ERR(domain[end]))
+		return PTR_ERR(domain[end]);
+	cq[end] = kfi_cq_alloc(domain[end], NULL, 2 * depth, -1, KFI_POLL_SOFTIRQ);
+	return PTR_ERR_OR_ZERO(cq[end]);
 }
 
-static struct kfi_ep *idle_open(struct kfi_info *info)
+static struct kfi_ep *idle_open(struct kfi_info *info, unsigned long end)
 {
 	struct kfi_ep_attr attr = {
 		.max_tx = depth, .max_rx = depth, .max_tx_sge = 1, .max_rx_sge = 1, .event = idle_event,
+		.priv = (void *)end,
 	};
-	int ret = idle_cq(info->device);
+	int ret = idle_cq(info->device, end);
 
 	if (ret)
 		return ERR_PTR(ret);
-	attr.tx_cq = cq;
-	attr.rx_cq = cq;
-	return kfi_ep_open(info, domain, &attr);
+	attr.tx_cq = cq[end];
+	attr.rx_cq = cq[end];
+	return kfi_ep_open(info, domain[end], &attr);
 }
 
-static void idle_request(struct kfi_pep *from, const struct kfi_event *event)
+static void idle_request(struct kfi_pep *at, const struct kfi_event *event)
 {
 	struct kfi_conn_param param = { .ird = reads, .ord = reads, .rnr_retry_count = 7 };
 	struct kfi_ep *ep;
@@ -96,7 +114,7 @@ static void idle_request(struct kfi_pep *from, const struct kfi_event *event)
 
 	if (event->type != KFI_EVENT_CONNREQ)
 		return;
-	ep = idle_open(event->info);
+	ep = idle_open(event->info, 1);
 	if (IS_ERR(ep)) {
 		kfi_info_reject(event->info, NULL, 0);
 		return;
@@ -118,8 +136,8 @@ static void idle_resolved(struct kfi_info *info, int status, void *priv)
 static int idle_kfi(void)
 {
 	struct kfi_resolve_attr attr = {
-		.net = &init_net, .dst = (struct sockaddr *)&where, .tos = -1, .provider = provider,
-		.done = idle_resolved,
+		.net = &init_net, .src = src ? (struct sockaddr *)&from : NULL, .dst = (struct sockaddr *)&where,
+		.tos = -1, .provider = provider, .done = idle_resolved,
 	};
 	struct kfi_conn_param param = { .ird = reads, .ord = reads, .retry_count = 7, .rnr_retry_count = 7 };
 	struct kfi_info *info = kfi_resolve(&attr);
@@ -129,7 +147,7 @@ static int idle_kfi(void)
 	if (IS_ERR(info))
 		return PTR_ERR(info);
 	wait_for_completion(&resolved);
-	ep = failed ? ERR_PTR(failed) : idle_open(info);
+	ep = failed ? ERR_PTR(failed) : idle_open(info, 0);
 	if (IS_ERR(ep)) {
 		kfi_info_put(info);
 		return PTR_ERR(ep);
@@ -187,6 +205,8 @@ static int idle_listen(void)
 
 static void idle_close(void)
 {
+	int end;
+
 	while (nr_ends) {
 		nr_ends--;
 		if (raw)
@@ -198,10 +218,10 @@ static void idle_close(void)
 		sock_release(listener);
 	if (!IS_ERR_OR_NULL(pep))
 		kfi_pep_close(pep);
-	if (!IS_ERR_OR_NULL(cq))
-		kfi_cq_free(cq);
-	if (!IS_ERR_OR_NULL(domain))
-		kfi_domain_put(domain);
+	for (end = 0; end < 2; end++) {
+		kfi_cq_free(cq[end]);
+		kfi_domain_put(domain[end]);
+	}
 	kvfree(ends);
 }
 
@@ -211,6 +231,8 @@ static int __init kfi_idle_init(void)
 	int ret;
 
 	ret = inet_pton_with_scope(&init_net, AF_UNSPEC, addr, port, &where);
+	if (!ret && src)
+		ret = inet_pton_with_scope(&init_net, AF_UNSPEC, src, "0", &from);
 	if (ret)
 		return ret;
 	ends = kvcalloc(conns, 2 * sizeof(*ends), GFP_KERNEL);
