@@ -362,6 +362,48 @@ static int large(bool close)
 static int large_writes(void) { return large(false); }
 static int large_closed(void) { return large(true); }
 
+/* What is read is the memory as it was before the write. */
+static int fenced_in(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_sge to, from = kfi_buf_sge(&f->abuf, LEN);
+	struct kfi_buf sink, target = { };
+	struct kfi_op op[2];
+	int ret;
+
+	ret = kfi_buf_init(&sink, a->domain, LARGE, 0);
+	if (ret)
+		return ret;
+	ret = kfi_buf_init(&target, p->domain, LARGE, 0x11);
+	ret = ret ?: kfi_buf_expose(&target, p, KFI_ACCESS_ALL);
+	/* The sink of the read; over iWARP it needs a key. */
+	ret = ret ?: kfi_buf_expose(&sink, a, KFI_ACCESS_ALL);
+	if (ret)
+		goto out;
+	to = kfi_buf_sge(&sink, LARGE);
+	kfi_wait_init(&f->rx);
+	kfi_wait_init(&f->tx);
+	kfi_op_rma(&op[0], KFI_OP_READ, &f->rx.ctx, &to, 1, KFI_OP_SIGNALED, kfi_buf_addr(&target),
+		   target.mr->rkey);
+	kfi_op_rma(&op[1], KFI_OP_WRITE, &f->tx.ctx, &from, 1, KFI_OP_SIGNALED | KFI_OP_FENCE,
+		   kfi_buf_addr(&target) + LARGE - LEN, target.mr->rkey);
+	op[0].next = &op[1];
+	ret = kfi_ep_post(a->ep, op, NULL);
+	ret = ret ?: kfi_wait_status(a, &f->rx, 0);
+	ret = ret ?: kfi_wait_status(a, &f->tx, 0);
+	if (!ret && (!kfi_buf_is(&sink, 0, LARGE, 0x11) || !kfi_buf_is(&target, LARGE - LEN, LARGE, 0x5a)))
+		ret = -EBADMSG;
+out:
+	/* The regions are fenced when their endpoints are closed. */
+	kfi_side_close(a);
+	kfi_side_close(p);
+	kfi_buf_fini(&sink);
+	kfi_buf_fini(&target);
+	return ret;
+}
+
+static int fenced(void) { return with(KFI_POLL_SOFTIRQ, NULL, fenced_in); }
+
 static int write_immediate_in(struct fixture *f)
 {
 	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
@@ -736,6 +778,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "rma: write, then read", write_read, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: large writes", large_writes, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: closed during large writes", large_closed, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "rma: a fenced write behind a read", fenced, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: write with immediate data", write_immediate, KFI_CAP_WRITE_IMM | KFI_CAP_MR },
 	{ "rma: without elements", no_elements, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE },
 	{ "nop: completes", marker },
