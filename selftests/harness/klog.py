@@ -11,7 +11,9 @@ BAD = re.compile(
     r"panicked at|sleeping function called|suspicious RCU|bad unlock balance|"
     r"waiting for .* to become free|kfi-test: kmemleak found|RESTRACK|rcu.*(stall|detected)|"
     r"page allocation failure|Segfault with no mm|Kernel mode (fault|signal)|DMA-API: |"
-    r"Unknown symbol|disagrees about version"
+    r"Unknown symbol|disagrees about version|"
+    # kmemleak has given up: it finds nothing more, or not all.
+    r"kmemleak: (Memory pool empty|Cannot (insert|allocate a kmemleak_object))|[Mm]emory leak detector disabled|Kmemleak disabled"
 )
 
 
