@@ -370,9 +370,7 @@ static int page_size_in(struct kfi_domain *domain)
 	sg_init_one(&sg, va, PAGE_SIZE);
 	ok = kfi_expect(kfi_dma_map_sg(domain, &sg, 1, DMA_TO_DEVICE), 1);
 	ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, 1000), -EINVAL);
-	/* TCP has no pages. */
-	if (strcmp(kfi_test_device->provider_name, "tcp"))
-		ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, 2 * PAGE_SIZE), -EINVAL);
+	ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, 2 * PAGE_SIZE), -EINVAL);
 	ok &= kfi_expect(kfi_mr_map_sg(mr, &sg, 1, NULL, PAGE_SIZE), 1);
 	kfi_dma_unmap_sg(domain, &sg, 1, DMA_TO_DEVICE);
 	free_page((unsigned long)va);

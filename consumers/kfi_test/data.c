@@ -108,8 +108,7 @@ static int vectors(void)
 {
 	int ret;
 
-	if (strcmp(kfi_test_device->provider_name, "tcp") || num_possible_cpus() < 2 || !cpu_online(0) ||
-	    !cpu_online(1))
+	if (!kfi_test_tcp() || num_possible_cpus() < 2 || !cpu_online(0) || !cpu_online(1))
 		return KFI_SKIP;
 	if (!kfi_expect(kfi_test_device->attr.nr_vectors, num_possible_cpus()))
 		return -EBADMSG;

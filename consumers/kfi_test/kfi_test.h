@@ -45,6 +45,11 @@ static inline bool kfi_test_iwarp(void)
 	return kfi_test_caps & KFI_CAP_READ_NEEDS_RKEY;
 }
 
+static inline bool kfi_test_tcp(void)
+{
+	return !strcmp(kfi_test_device->provider_name, "tcp");
+}
+
 /* What a test says when it fails. */
 #define kfi_say(fmt, ...)	pr_info("# %s:%d: " fmt "\n", __func__, __LINE__, ##__VA_ARGS__)
 

@@ -249,7 +249,7 @@ static int poll_and_drain_in(struct kfi_pair *pair, struct kfi_wait *unused)
 	int ret = 0;
 
 	/* TCP leaves it to the consumer. */
-	if (!strcmp(kfi_test_device->provider_name, "tcp"))
+	if (kfi_test_tcp())
 		return KFI_SKIP;
 	atomic_set(&callbacks, 0);
 	atomic_set(&overlaps, 0);

@@ -84,7 +84,7 @@ static int ended_by(struct kfi_side *side, int status)
 		return ret;
 	}
 	/* Where the device ends the connection, the event may overtake the completion. */
-	if (kfi_test_iwarp() || strcmp(kfi_test_device->provider_name, "verbs"))
+	if (kfi_test_iwarp() || kfi_test_tcp())
 		status = side->end_status;
 	return kfi_expect(side->end_type, KFI_EVENT_DISCONNECTED) &&
 	       kfi_expect(side->end_status, status) ? 0 : -EBADMSG;
@@ -202,7 +202,7 @@ static int local_key(bool receive)
 	struct kfi_side *side;
 	struct kfi_buf *buf;
 	struct kfi_wait *wait;
-	bool tcp = !strcmp(kfi_test_device->provider_name, "tcp");
+	bool tcp = kfi_test_tcp();
 	int ret;
 
 	if (!pair)

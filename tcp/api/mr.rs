@@ -22,6 +22,7 @@ use kernel::{
         c_int,
         c_uint, //
     },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 
@@ -68,7 +69,8 @@ unsafe extern "C" fn map_sg(
 ) -> c_int {
     // SAFETY: By the function's contract.
     let region = unsafe { object::borrow::<_, Region>(mr) };
-    if sg.is_null() || nents <= 0 || !page_size.is_power_of_two() {
+    if sg.is_null() || nents <= 0 || !page_size.is_power_of_two() || page_size as usize > PAGE_SIZE
+    {
         return EINVAL.to_errno();
     }
     // SAFETY: By the function's contract.
