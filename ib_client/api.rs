@@ -16,6 +16,7 @@ pub(crate) mod hot;
 pub(crate) mod import;
 pub(crate) mod info;
 pub(crate) mod mr;
+#[path = "../shim/provider/object.rs"]
 mod object;
 pub(crate) mod pep;
 mod post;

@@ -11,6 +11,7 @@ mod ep;
 mod hot;
 mod info;
 pub(crate) mod mr;
+#[path = "../shim/provider/object.rs"]
 mod object;
 pub(crate) mod pep;
 pub(crate) mod provider;

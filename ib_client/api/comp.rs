@@ -72,7 +72,7 @@ unsafe fn failure(ep: *mut bindings::kfi_ep, status: bindings::ib_wc_status, op:
     // holds a reference, waits for its completions.
     unsafe {
         if !ep.is_null() && (*ep).ops == EP_OPS.as_ptr() {
-            object::borrow::<Conn>(ep).operation_failed(Error::from_errno(errno));
+            object::borrow::<_, Conn>(ep).operation_failed(Error::from_errno(errno));
         }
     }
     errno

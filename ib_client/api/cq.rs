@@ -135,8 +135,10 @@ unsafe extern "C" fn poll(cq: *mut bindings::kfi_cq, budget: c_int) -> c_int {
 /// `cq` is a queue of this provider that the consumer does not use any more.
 unsafe extern "C" fn free(cq: *mut bindings::kfi_cq) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Queue>(cq) }.free();
+    unsafe { object::take::<_, Queue>(cq) }.free();
 }
+
+object::object!(Queue, head, bindings::kfi_cq);
 
 /// The table of queues.
 pub(super) static CQ_OPS: Table<bindings::kfi_cq_ops> = Table(bindings::kfi_cq_ops {

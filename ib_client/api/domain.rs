@@ -231,7 +231,7 @@ pub(super) unsafe extern "C" fn dma_sync_single(
 /// `domain` is a [`Domain`] without references.
 unsafe extern "C" fn free(domain: *mut bindings::kfi_domain) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Domain>(domain) }.free();
+    unsafe { object::take::<_, Domain>(domain) }.free();
 }
 
 /// # Safety
@@ -246,7 +246,8 @@ unsafe extern "C" fn cq_alloc(
     owner: *const c_char,
 ) -> *mut bindings::kfi_cq {
     // SAFETY: By the function's contract.
-    let (domain, caller) = unsafe { (object::borrow::<Domain>(domain), Caller::from_raw(owner)) };
+    let (domain, caller) =
+        unsafe { (object::borrow::<_, Domain>(domain), Caller::from_raw(owner)) };
     object::into_ptr(
         domain
             .cq_alloc(nr_cqe, vector, poll, pool, caller)
@@ -263,7 +264,7 @@ unsafe extern "C" fn mr_alloc(
     max_sg: u32,
 ) -> *mut bindings::kfi_mr {
     // SAFETY: By the function's contract.
-    let domain = unsafe { object::borrow::<Domain>(domain) };
+    let domain = unsafe { object::borrow::<_, Domain>(domain) };
     object::into_ptr(domain.mr_alloc(kind, max_sg).map(object::give))
 }
 
@@ -276,9 +277,11 @@ unsafe extern "C" fn srx_alloc(
     max_sge: u32,
 ) -> *mut bindings::kfi_srx {
     // SAFETY: By the function's contract.
-    let domain = unsafe { object::borrow::<Domain>(domain) };
+    let domain = unsafe { object::borrow::<_, Domain>(domain) };
     object::into_ptr(domain.srx_alloc(max_rx, max_sge).map(object::give))
 }
+
+object::object!(Domain, head, bindings::kfi_domain);
 
 /// The table of domains.
 pub(super) static DOMAIN_OPS: Table<bindings::kfi_domain_ops> = Table(bindings::kfi_domain_ops {

@@ -29,18 +29,10 @@ use kernel::prelude::*;
 unsafe fn conn_param<'a>(param: *const bindings::kfi_conn_param) -> ConnParam<'a> {
     // SAFETY: By the function's contract.
     let param = unsafe { &*param };
+    // SAFETY: By the function's contract.
+    let private_data = unsafe { object::bytes(param.private_data, param.private_data_len) };
     ConnParam {
-        private_data: if param.private_data.is_null() {
-            &[]
-        } else {
-            // SAFETY: By the function's contract.
-            unsafe {
-                core::slice::from_raw_parts(
-                    param.private_data.cast::<u8>(),
-                    param.private_data_len as usize,
-                )
-            }
-        },
+        private_data,
         responder_resources: param.ird,
         initiator_depth: param.ord,
         flow_control: true,
@@ -54,7 +46,7 @@ unsafe fn conn_param<'a>(param: *const bindings::kfi_conn_param) -> ConnParam<'a
 /// `ep` is of this provider and not used any more.
 unsafe extern "C" fn close(ep: *mut bindings::kfi_ep) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Conn>(ep) }.release();
+    unsafe { object::take::<_, Conn>(ep) }.release();
 }
 
 /// # Safety
@@ -65,7 +57,7 @@ unsafe extern "C" fn connect(
     param: *const bindings::kfi_conn_param,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::borrow::<Conn>(ep).connect(&conn_param(param)) })
+    object::into_ret(unsafe { object::borrow::<_, Conn>(ep).connect(&conn_param(param)) })
 }
 
 /// # Safety
@@ -76,7 +68,7 @@ unsafe extern "C" fn accept(
     param: *const bindings::kfi_conn_param,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::borrow::<Conn>(ep).accept(&conn_param(param)) })
+    object::into_ret(unsafe { object::borrow::<_, Conn>(ep).accept(&conn_param(param)) })
 }
 
 /// # Safety
@@ -84,7 +76,7 @@ unsafe extern "C" fn accept(
 /// `ep` is of this provider.
 unsafe extern "C" fn shutdown(ep: *mut bindings::kfi_ep) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::borrow::<Conn>(ep) }.shutdown())
+    object::into_ret(unsafe { object::borrow::<_, Conn>(ep) }.shutdown())
 }
 
 /// # Safety
@@ -92,7 +84,7 @@ unsafe extern "C" fn shutdown(ep: *mut bindings::kfi_ep) -> c_int {
 /// `ep` is of this provider.
 unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::borrow::<Conn>(ep) }.abort())
+    object::into_ret(unsafe { object::borrow::<_, Conn>(ep) }.abort())
 }
 
 /// # Safety
@@ -101,7 +93,7 @@ unsafe extern "C" fn abort(ep: *mut bindings::kfi_ep) -> c_int {
 unsafe extern "C" fn drain(ep: *mut bindings::kfi_ep, which: u32) {
     const BOTH: u32 = bindings::KFI_TX | bindings::KFI_RX;
     // SAFETY: By the function's contract.
-    let conn = unsafe { object::borrow::<Conn>(ep) };
+    let conn = unsafe { object::borrow::<_, Conn>(ep) };
     match which & BOTH {
         BOTH => conn.drain(Drain::Both),
         bindings::KFI_TX => conn.drain(Drain::Tx),
@@ -119,7 +111,7 @@ unsafe extern "C" fn addr(
     addr: *mut bindings::__kernel_sockaddr_storage,
 ) -> c_int {
     // SAFETY: By the function's contract.
-    let addrs = match unsafe { object::borrow::<Conn>(ep) }.addrs() {
+    let addrs = match unsafe { object::borrow::<_, Conn>(ep) }.addrs() {
         Ok(addrs) => addrs,
         Err(e) => return e.to_errno(),
     };
@@ -127,6 +119,8 @@ unsafe extern "C" fn addr(
     unsafe { copy_addr(if peer { &addrs.peer } else { &addrs.local }, addr) };
     0
 }
+
+object::object!(Conn, hot, bindings::kfi_ep);
 
 /// The table of endpoints.
 pub(super) static EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_ops {

@@ -17,7 +17,6 @@ use super::{
     },
     object::{
         self,
-        Object,
         Table, //
     },
     srx::SRX_OPS, //
@@ -150,12 +149,8 @@ unsafe impl Send for UlpDomain {}
 // SAFETY: As above.
 unsafe impl Sync for UlpDomain {}
 
-// SAFETY: The offset is that of the field of this type.
-unsafe impl Object for UlpDomain {
-    type Public = bindings::kfi_domain;
-    const OFFSET: usize = offset_of!(UlpDomain, head);
-}
-const _: () = assert!(UlpDomain::OFFSET == 0);
+object::object!(UlpDomain, head, bindings::kfi_domain);
+const _: () = assert!(offset_of!(UlpDomain, head) == 0);
 
 /// The verbs domain behind an imported domain.
 ///
@@ -165,7 +160,8 @@ const _: () = assert!(UlpDomain::OFFSET == 0);
 unsafe fn ulp_pd(domain: *mut bindings::kfi_domain) -> Option<*mut bindings::ib_pd> {
     // SAFETY: By the function's contract; only imported domains have this table.
     unsafe {
-        ((*domain).ops == ULP_DOMAIN_OPS.as_ptr()).then(|| object::borrow::<UlpDomain>(domain).pd)
+        ((*domain).ops == ULP_DOMAIN_OPS.as_ptr())
+            .then(|| object::borrow::<_, UlpDomain>(domain).pd)
     }
 }
 
@@ -205,7 +201,7 @@ pub(crate) unsafe extern "C" fn kfi_domain_import(
         let ret = unsafe { bindings::kfi_domain_adopt(domain, public, name) };
         if let Err(e) = to_result(ret) {
             // SAFETY: Nobody else has it.
-            drop(unsafe { object::take::<UlpDomain>(domain) });
+            drop(unsafe { object::take::<_, UlpDomain>(domain) });
             return Err(e);
         }
         Ok(domain)
@@ -218,7 +214,7 @@ pub(crate) unsafe extern "C" fn kfi_domain_import(
 /// `domain` is an imported domain without references.
 unsafe extern "C" fn ulp_domain_free(domain: *mut bindings::kfi_domain) {
     // SAFETY: By the function's contract.
-    drop(unsafe { object::take::<UlpDomain>(domain) });
+    drop(unsafe { object::take::<_, UlpDomain>(domain) });
 }
 
 /// # Safety
@@ -243,7 +239,7 @@ unsafe extern "C" fn ulp_cq_alloc(
             _ => return Err(EINVAL),
         };
         // SAFETY: By the function's contract.
-        let device = unsafe { (*object::borrow::<UlpDomain>(domain).pd).device };
+        let device = unsafe { (*object::borrow::<_, UlpDomain>(domain).pd).device };
         // SAFETY: As above.
         let vectors = unsafe { (*device).num_comp_vectors }.max(1);
         let nr = c_int::try_from(nr_cqe).map_err(|_| EINVAL)?;
@@ -286,7 +282,7 @@ unsafe extern "C" fn ulp_mr_alloc(
     let alloc = || -> Result<*mut bindings::kfi_mr> {
         // SAFETY: By the function's contract; kfi.ko has compared the type with the device's capabilities.
         let raw = unsafe {
-            let pd = object::borrow::<UlpDomain>(domain).pd;
+            let pd = object::borrow::<_, UlpDomain>(domain).pd;
             match kind {
                 bindings::kfi_mr_type_KFI_MR_MEM_REG => {
                     bindings::ib_alloc_mr(pd, bindings::ib_mr_type_IB_MR_TYPE_MEM_REG, max_sg)
@@ -390,7 +386,7 @@ pub(crate) unsafe extern "C" fn kfi_cq_native(cq: *mut bindings::kfi_cq) -> *mut
     // SAFETY: The caller passes a queue; only those of this provider have this table.
     unsafe {
         if (*cq).ops == cq::CQ_OPS.as_ptr() {
-            object::borrow::<Queue>(cq).head.native()
+            object::borrow::<_, Queue>(cq).head.native()
         } else {
             ptr::null_mut()
         }
@@ -407,7 +403,7 @@ pub(crate) unsafe extern "C" fn kfi_domain_native(
     // SAFETY: The caller passes a domain; only those of this provider have these tables.
     unsafe {
         if (*domain).ops == domain::DOMAIN_OPS.as_ptr() {
-            object::borrow::<Domain>(domain)
+            object::borrow::<_, Domain>(domain)
                 .pd()
                 .map_or(ptr::null_mut(), |pd| pd.as_raw())
         } else {
@@ -426,7 +422,7 @@ pub(crate) unsafe extern "C" fn kfi_srx_native(
     // SAFETY: The caller passes a context; only those of this provider have this table.
     unsafe {
         if (*srx).ops == SRX_OPS.as_ptr() {
-            object::borrow::<Srx>(srx)
+            object::borrow::<_, Srx>(srx)
                 .srq()
                 .map_or(ptr::null_mut(), |srq| srq.as_raw())
         } else {

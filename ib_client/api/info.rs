@@ -18,7 +18,8 @@ use super::{
 use crate::{
     conn::{
         connect::EpAttr,
-        Addrs, //
+        Addrs,
+        Conn, //
     },
     cq::Queue,
     domain::Domain,
@@ -135,10 +136,10 @@ unsafe fn ep_attr<'a>(
             return Err(EINVAL);
         }
         Ok(EpAttr {
-            domain: object::borrow::<Domain>(domain),
-            tx_cq: object::borrow::<Queue>(attr.tx_cq),
-            rx_cq: object::borrow::<Queue>(attr.rx_cq),
-            srx: (!attr.srx.is_null()).then(|| object::borrow::<Srx>(attr.srx)),
+            domain: object::borrow::<_, Domain>(domain),
+            tx_cq: object::borrow::<_, Queue>(attr.tx_cq),
+            rx_cq: object::borrow::<_, Queue>(attr.rx_cq),
+            srx: (!attr.srx.is_null()).then(|| object::borrow::<_, Srx>(attr.srx)),
             max_tx: attr.max_tx,
             max_rx: attr.max_rx,
             max_tx_sge: attr.max_tx_sge,
@@ -161,7 +162,7 @@ unsafe extern "C" fn ep_open(
 ) -> *mut bindings::kfi_ep {
     let open = || -> Result<*mut bindings::kfi_ep> {
         // SAFETY: By the function's contract.
-        let (conn, attr) = unsafe { (object::borrow_info(info), &mut *attr) };
+        let (conn, attr) = unsafe { (object::borrow::<_, Conn>(info), &mut *attr) };
         // SAFETY: By the function's contract.
         let asked = unsafe { ep_attr(domain, attr) }?;
         let public = conn.hot.public();
@@ -189,14 +190,14 @@ unsafe extern "C" fn reject(
     private_data: *const c_void,
     len: u32,
 ) -> c_int {
-    let data = if private_data.is_null() {
-        &[]
-    } else {
-        // SAFETY: By the function's contract.
-        unsafe { core::slice::from_raw_parts(private_data.cast::<u8>(), len as usize) }
-    };
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::take_info(info) }.reject(data))
+    let (conn, data) = unsafe {
+        (
+            object::take::<_, Conn>(info),
+            object::bytes(private_data, len),
+        )
+    };
+    object::into_ret(conn.reject(data))
 }
 
 /// # Safety
@@ -204,8 +205,10 @@ unsafe extern "C" fn reject(
 /// `info` is of this provider and not used any more.
 unsafe extern "C" fn put(info: *mut bindings::kfi_info) {
     // SAFETY: By the function's contract.
-    unsafe { object::take_info(info) }.release();
+    unsafe { object::take::<_, Conn>(info) }.release();
 }
+
+object::object!(Conn, info, bindings::kfi_info);
 
 /// The table of infos.
 static INFO_OPS: Table<bindings::kfi_info_ops> = Table(bindings::kfi_info_ops {

@@ -160,8 +160,10 @@ unsafe extern "C" fn next_key(mr: *mut bindings::kfi_mr) {
 /// `mr` is a region of this provider that the consumer does not use any more.
 unsafe extern "C" fn free(mr: *mut bindings::kfi_mr) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Region>(mr) }.free();
+    unsafe { object::take::<_, Region>(mr) }.free();
 }
+
+object::object!(Region, head, bindings::kfi_mr);
 
 /// The table of regions.
 pub(super) static MR_OPS: Table<bindings::kfi_mr_ops> = Table(bindings::kfi_mr_ops {

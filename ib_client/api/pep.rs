@@ -73,7 +73,7 @@ impl PepHead {
     /// Hands a request to the consumer.
     pub(crate) fn connect_request(&self, conn: Arc<Conn>) {
         // The consumer's from here on; it may give it up before its callback returns.
-        let info = object::give_info(conn.clone());
+        let info = object::give::<bindings::kfi_info, _>(conn.clone());
         let event = bindings::kfi_event {
             type_: bindings::kfi_event_type_KFI_EVENT_CONNREQ,
             info,
@@ -98,8 +98,10 @@ impl PepHead {
 /// `pep` is of this provider and not used any more; this is not its own callback.
 unsafe extern "C" fn close(pep: *mut bindings::kfi_pep) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Listener>(pep) }.close();
+    unsafe { object::take::<_, Listener>(pep) }.close();
 }
+
+object::object!(Listener, head, bindings::kfi_pep);
 
 /// The table of passive endpoints.
 static PEP_OPS: Table<bindings::kfi_pep_ops> = Table(bindings::kfi_pep_ops { close: Some(close) });

@@ -447,7 +447,7 @@ unsafe fn taken_in_part(
             last = (*last).next;
         }
         let (ctx, rest) = ((*last).ctx, (*last).next);
-        let conn = object::borrow::<Conn>(ep);
+        let conn = object::borrow::<_, Conn>(ep);
         if !ctx.is_null() {
             // The transfer and its context are not ours any more afterwards.
             conn.halves().add(op, ctx);

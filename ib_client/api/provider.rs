@@ -63,10 +63,10 @@ unsafe extern "C" fn resolve(
             caller,
         })?;
         // The callback can come at once, and can give this up.
-        let info = object::give_info(conn.clone());
+        let info = object::give::<bindings::kfi_info, _>(conn.clone());
         conn.start_resolve(src.as_ref(), &dst).inspect_err(|_| {
             // SAFETY: Given just now, and there was no callback that could have taken it.
-            unsafe { object::take_info(info) }.release();
+            unsafe { object::take::<_, Conn>(info) }.release();
         })?;
         Ok(info)
     };

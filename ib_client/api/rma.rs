@@ -189,7 +189,7 @@ unsafe fn init_on_conn(
     meta: Option<&Meta>,
 ) -> Result {
     // SAFETY: By the function's contract.
-    let conn = unsafe { object::borrow::<Conn>(ep) };
+    let conn = unsafe { object::borrow::<_, Conn>(ep) };
     let place = conn.rma_place()?;
     // SAFETY: The consumer holds the endpoint until after it has ended all of its transfers, and teardown waits for the
     // place before it frees anything.

@@ -116,8 +116,10 @@ unsafe extern "C" fn recv(
 /// `srx` is a context of this provider that the consumer does not use any more.
 unsafe extern "C" fn free(srx: *mut bindings::kfi_srx) {
     // SAFETY: By the function's contract.
-    unsafe { object::take::<Srx>(srx) }.free();
+    unsafe { object::take::<_, Srx>(srx) }.free();
 }
+
+object::object!(Srx, head, bindings::kfi_srx);
 
 /// The table of shared receive contexts.
 pub(super) static SRX_OPS: Table<bindings::kfi_srx_ops> = Table(bindings::kfi_srx_ops {

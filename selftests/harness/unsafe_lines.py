@@ -6,7 +6,7 @@ import re
 import sys
 
 # The modules that hold unsafe code; generated bindings are included in bindings.rs.
-NAMED = re.compile(r"^(shim/api(/.*)?|shim/sys(/.*)?|ib_client/verbs(/.*)?|ib_client/api(/.*)?|"
+NAMED = re.compile(r"^(shim/api(/.*)?|shim/sys(/.*)?|shim/provider/.*|ib_client/verbs(/.*)?|ib_client/api(/.*)?|"
                    r"consumers/kfi(/.*)?|consumers/kfi_perf/sys|tcp/api(/.*)?|selftests/fuzz/tcp|.*/bindings)\.rs$")
 WORD = re.compile(r"\bunsafe\b")
 DENY = re.compile(r"#!\[deny\([^)]*\bunsafe_code\b|#!\[forbid\([^)]*\bunsafe_code\b")

@@ -75,6 +75,8 @@ unsafe extern "C" fn free(cq: *mut bindings::kfi_cq) {
     unsafe { object::take::<_, Queue>(cq) }.finish();
 }
 
+object::object!(Queue, head, bindings::kfi_cq);
+
 static OPS: Table<bindings::kfi_cq_ops> = Table(bindings::kfi_cq_ops {
     data: bindings::kfi_cq_data_ops { poll: Some(poll) },
     free: Some(free),

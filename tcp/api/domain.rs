@@ -122,6 +122,8 @@ unsafe extern "C" fn dma_sync_single(
 ) {
 }
 
+object::object!(Domain, head, bindings::kfi_domain);
+
 /// The table of domains.
 pub(super) static OPS: Table<bindings::kfi_domain_ops> = Table(bindings::kfi_domain_ops {
     free: Some(free),

@@ -42,18 +42,10 @@ unsafe fn enter(ep: *mut bindings::kfi_ep) -> Result<Call> {
 unsafe fn conn_param<'a>(param: *const bindings::kfi_conn_param) -> ConnParam<'a> {
     // SAFETY: By the function's contract.
     let param = unsafe { &*param };
+    // SAFETY: By the function's contract.
+    let private = unsafe { object::bytes(param.private_data, param.private_data_len) };
     ConnParam {
-        private: if param.private_data.is_null() {
-            &[]
-        } else {
-            // SAFETY: By the function's contract.
-            unsafe {
-                core::slice::from_raw_parts(
-                    param.private_data.cast::<u8>(),
-                    param.private_data_len as usize,
-                )
-            }
-        },
+        private,
         ird: param.ird,
         ord: param.ord,
     }
@@ -129,6 +121,8 @@ unsafe extern "C" fn addr(
         unsafe { addr.write(found.to_storage()) };
     }))
 }
+
+object::object!(Conn, ep, bindings::kfi_ep);
 
 /// The table of endpoints.
 pub(super) static EP_OPS: Table<bindings::kfi_ep_ops> = Table(bindings::kfi_ep_ops {

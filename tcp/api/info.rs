@@ -104,14 +104,14 @@ unsafe extern "C" fn reject(
     private_data: *const c_void,
     len: u32,
 ) -> c_int {
-    let data = if private_data.is_null() {
-        &[]
-    } else {
-        // SAFETY: By the function's contract.
-        unsafe { core::slice::from_raw_parts(private_data.cast::<u8>(), len as usize) }
-    };
     // SAFETY: By the function's contract.
-    object::into_ret(unsafe { object::take::<_, Conn>(info) }.reject(data))
+    let (conn, data) = unsafe {
+        (
+            object::take::<_, Conn>(info),
+            object::bytes(private_data, len),
+        )
+    };
+    object::into_ret(conn.reject(data))
 }
 
 /// # Safety
@@ -121,6 +121,8 @@ unsafe extern "C" fn put(info: *mut bindings::kfi_info) {
     // SAFETY: By the function's contract.
     unsafe { object::take::<_, Conn>(info) }.release();
 }
+
+object::object!(Conn, info, bindings::kfi_info);
 
 /// The table of infos.
 pub(super) static OPS: Table<bindings::kfi_info_ops> = Table(bindings::kfi_info_ops {

@@ -120,6 +120,8 @@ unsafe extern "C" fn next_key(mr: *mut bindings::kfi_mr) {
     }
 }
 
+object::object!(Region, head, bindings::kfi_mr);
+
 static OPS: Table<bindings::kfi_mr_ops> = Table(bindings::kfi_mr_ops {
     data: bindings::kfi_mr_data_ops {
         map_sg: Some(map_sg),

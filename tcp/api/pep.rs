@@ -75,4 +75,6 @@ unsafe extern "C" fn close(pep: *mut bindings::kfi_pep) {
     unsafe { object::take::<_, Pep>(pep) }.close();
 }
 
+object::object!(Pep, head, bindings::kfi_pep);
+
 static OPS: Table<bindings::kfi_pep_ops> = Table(bindings::kfi_pep_ops { close: Some(close) });

@@ -40,6 +40,8 @@ unsafe extern "C" fn free(srx: *mut bindings::kfi_srx) {
     drop(unsafe { object::take::<_, Srx>(srx) });
 }
 
+object::object!(Srx, head, bindings::kfi_srx);
+
 static OPS: Table<bindings::kfi_srx_ops> = Table(bindings::kfi_srx_ops {
     data: bindings::kfi_srx_data_ops {
         recv: Some(hot::srx_recv),

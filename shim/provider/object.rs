@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Objects and the public structures in them, by whose address consumers hold them.
+//! Objects and the public structures in them, by whose address consumers hold them. A part of each provider.
 
-use super::bindings;
-use crate::tcp::{
-    conn::Conn,
-    domain::Domain,
-    listen::Pep,
-    queue::Queue,
-    region::Region,
-    srx::Srx, //
-};
-use core::mem::offset_of;
 use kernel::{
-    ffi::c_int,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     prelude::*,
     sync::{
         Arc,
@@ -31,22 +24,16 @@ pub(super) unsafe trait Object<Public>: Sized {
     const OFFSET: usize;
 }
 
-/// Implements [`Object`] for a type by its field.
+/// Implements [`Object`] for a type by its field, which starts with the public structure.
 macro_rules! object {
     ($type:ty, $field:ident, $public:ty) => {
-        // SAFETY: The field is transparent over this structure.
-        unsafe impl Object<$public> for $type {
-            const OFFSET: usize = offset_of!($type, $field);
+        // SAFETY: The field starts with this structure.
+        unsafe impl super::object::Object<$public> for $type {
+            const OFFSET: usize = core::mem::offset_of!($type, $field);
         }
     };
 }
-object!(Conn, ep, bindings::kfi_ep);
-object!(Conn, info, bindings::kfi_info);
-object!(Domain, head, bindings::kfi_domain);
-object!(Pep, head, bindings::kfi_pep);
-object!(Queue, head, bindings::kfi_cq);
-object!(Region, head, bindings::kfi_mr);
-object!(Srx, head, bindings::kfi_srx);
+pub(super) use object;
 
 /// Gives a reference to the consumer.
 pub(super) fn give<P, T: Object<P>>(object: Arc<T>) -> *mut P {
@@ -104,7 +91,22 @@ pub(super) fn into_ret(result: Result) -> c_int {
     }
 }
 
+/// Views what a consumer passes as an address and a length.
+///
+/// # Safety
+///
+/// `at` is NULL, or valid for `'a` and has `len` bytes.
+pub(super) unsafe fn bytes<'a>(at: *const c_void, len: u32) -> &'a [u8] {
+    if at.is_null() {
+        &[]
+    } else {
+        // SAFETY: By the function's contract.
+        unsafe { core::slice::from_raw_parts(at.cast::<u8>(), len as usize) }
+    }
+}
+
 /// A public structure at the head of an object, or in it.
+#[allow(unused_macros, reason = "not every provider has heads of this kind")]
 macro_rules! head {
     ($(#[$doc:meta])* $name:ident, $public:ty, $init:expr) => {
         $(#[$doc])*
@@ -129,4 +131,5 @@ macro_rules! head {
         }
     };
 }
+#[allow(unused_imports, reason = "not every provider has heads of this kind")]
 pub(super) use head;
