@@ -11,6 +11,8 @@ pub(crate) mod cq;
 pub(crate) mod device;
 pub(crate) mod domain;
 mod ep;
+#[path = "../shim/provider/event.rs"]
+pub(crate) mod event;
 pub(crate) mod half;
 pub(crate) mod hot;
 pub(crate) mod import;

@@ -19,8 +19,8 @@ pub(crate) mod teardown;
 
 use crate::{
     api::{
-        conn::{
-            CmRaw,
+        conn::CmRaw,
+        event::{
             EventFn,
             ResolveFn, //
         },

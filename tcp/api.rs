@@ -8,6 +8,8 @@ pub(crate) mod cq;
 pub(crate) mod device;
 pub(crate) mod domain;
 mod ep;
+#[path = "../shim/provider/event.rs"]
+pub(crate) mod event;
 mod hot;
 mod info;
 pub(crate) mod mr;

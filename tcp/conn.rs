@@ -22,8 +22,10 @@ use super::{
     api::{
         conn::{
             EpHead,
+            InfoHead, //
+        },
+        event::{
             EventFn,
-            InfoHead,
             ResolveFn, //
         }, //
     },

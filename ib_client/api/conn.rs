@@ -4,11 +4,14 @@
 
 use super::{
     bindings,
+    event::{
+        EventFn,
+        Notice, //
+    },
     hot::{
         Hot,
         Limits, //
-    },
-    info::InfoHead, //
+    }, //
 };
 use crate::{
     conn::Conn,
@@ -50,138 +53,11 @@ pub(super) unsafe fn copy_addr(from: &SockAddr, to: *mut bindings::__kernel_sock
     unsafe { to.cast::<SockAddr>().write_unaligned(*from) };
 }
 
-/// `kfi_resolve_attr.done` and its argument.
-#[derive(Clone, Copy)]
-pub(crate) struct ResolveFn {
-    done: unsafe extern "C" fn(*mut bindings::kfi_info, c_int, *mut c_void),
-    private: *mut c_void,
-}
-
-// SAFETY: The argument is the consumer's, which wants it back in a callback in whatever task.
-unsafe impl Send for ResolveFn {}
-
-impl ResolveFn {
-    /// The callback of `attr`.
-    pub(super) fn new(attr: &bindings::kfi_resolve_attr) -> Option<Self> {
-        Some(Self {
-            done: attr.done?,
-            private: attr.priv_,
-        })
-    }
-
-    /// Calls it.
-    pub(crate) fn call(&self, info: &InfoHead, status: c_int) {
-        // SAFETY: The callback is the consumer's, for the info of the same resolution, in process context.
-        unsafe { (self.done)(info.as_ptr(), status, self.private) };
-    }
-}
-
-/// `kfi_ep_attr.event`.
-#[derive(Clone, Copy)]
-pub(crate) struct EventFn(unsafe extern "C" fn(*mut bindings::kfi_ep, *const bindings::kfi_event));
-
-impl EventFn {
-    /// The callback, if there is one.
-    pub(super) fn new(
-        event: Option<unsafe extern "C" fn(*mut bindings::kfi_ep, *const bindings::kfi_event)>,
-    ) -> Option<Self> {
-        event.map(Self)
-    }
-
-    /// Calls it.
-    pub(crate) fn call(&self, ep: &Hot, notice: &Notice<'_>) {
-        let event = notice.to_raw();
-        // SAFETY: The callback is the consumer's, for its own endpoint, in process context.
-        unsafe { (self.0)(ep.public(), &event) };
-    }
-}
-
-/// An event, as the consumer hears of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Notice<'a> {
-    kind: bindings::kfi_event_type,
-    status: c_int,
-    prov_status: c_int,
-    private_data: &'a [u8],
-    ird: u8,
-    ord: u8,
-}
-
-impl<'a> Notice<'a> {
-    fn new(kind: bindings::kfi_event_type, status: c_int) -> Self {
-        Self {
-            kind,
-            status,
-            prov_status: status,
-            private_data: &[],
-            ird: 0,
-            ord: 0,
-        }
-    }
-
-    /// Connected.
-    pub(crate) fn established() -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_ESTABLISHED, 0)
-    }
-
-    /// The peer refused.
-    pub(crate) fn rejected(status: c_int) -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_REJECTED, status)
-    }
-
-    /// Connecting failed.
-    pub(crate) fn error(status: c_int) -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_ERROR, status)
-    }
-
-    /// The connection ended.
-    pub(crate) fn disconnected(status: c_int) -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_DISCONNECTED, status)
-    }
-
-    /// The address moved.
-    pub(crate) fn addr_change() -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_ADDR_CHANGE, 0)
-    }
-
-    /// With private data of the peer's.
-    pub(crate) fn data(self, private_data: &'a [u8]) -> Self {
-        Self {
-            private_data,
-            ..self
-        }
-    }
-
-    /// With the code of rdma_cm.
-    pub(crate) fn code(self, prov_status: c_int) -> Self {
-        Self {
-            prov_status,
-            ..self
-        }
-    }
-
-    /// With the numbers of reads that the peer may have outstanding at us, and we at the peer.
-    pub(crate) fn reads(self, ird: u8, ord: u8) -> Self {
-        Self { ird, ord, ..self }
-    }
-
-    /// The C form; it points to the private data.
-    pub(super) fn to_raw(self) -> bindings::kfi_event {
-        bindings::kfi_event {
-            type_: self.kind,
-            status: self.status,
-            prov_status: self.prov_status,
-            private_data: if self.private_data.is_empty() {
-                ptr::null()
-            } else {
-                self.private_data.as_ptr().cast()
-            },
-            // Private data of rdma_cm has a length of 8 bits.
-            private_data_len: self.private_data.len() as u32,
-            ird: self.ird,
-            ord: self.ord,
-            info: ptr::null_mut(),
-        }
+impl Hot {
+    /// Calls the consumer back.
+    pub(crate) fn notify(&self, event: EventFn, notice: &Notice<'_>) {
+        // SAFETY: The callback is of this endpoint, and called in process context.
+        unsafe { event.call(self.public(), notice) };
     }
 }
 

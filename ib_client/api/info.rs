@@ -9,6 +9,10 @@ use super::{
     device::DeviceHead,
     domain::DOMAIN_OPS,
     ep::EP_OPS,
+    event::{
+        EventFn,
+        ResolveFn, //
+    },
     object::{
         self,
         Table, //
@@ -107,6 +111,12 @@ impl InfoHead {
         }
     }
 
+    /// Calls the consumer back: it is resolved, or will not be.
+    pub(crate) fn resolved(&self, done: ResolveFn, status: c_int) {
+        // SAFETY: The callback is of this resolution, and called once, in process context.
+        unsafe { done.call(self.as_ptr(), status) };
+    }
+
     /// Registers a connect request with kfi.ko, before the consumer hears of it.
     pub(crate) fn announce(&self) -> Result {
         // SAFETY: The info is filled in, and part of a connection that the caller holds.
@@ -147,7 +157,7 @@ unsafe fn ep_attr<'a>(
             max_rma: attr.max_rma,
             max_rma_pages: attr.max_rma_pages,
             integrity: attr.flags & bindings::KFI_EP_PI != 0,
-            event: super::conn::EventFn::new(attr.event).ok_or(EINVAL)?,
+            event: EventFn::new(attr).ok_or(EINVAL)?,
         })
     }
 }

@@ -4,7 +4,11 @@
 
 use super::{
     bindings,
-    conn::Notice,
+    event::{
+        self,
+        Notice,
+        PepEventFn, //
+    },
     object::{
         self,
         Table, //
@@ -21,9 +25,6 @@ use kernel::{
     sync::Arc,
     types::Opaque, //
 };
-
-/// `kfi_pep_attr.event`.
-type PepEventFn = unsafe extern "C" fn(*mut bindings::kfi_pep, *const bindings::kfi_event);
 
 /// The public passive endpoint and its callback.
 #[repr(C)]
@@ -49,7 +50,7 @@ impl PepHead {
                 priv_: attr.priv_,
                 ..Default::default()
             }),
-            event: attr.event.ok_or(EINVAL)?,
+            event: PepEventFn::new(attr).ok_or(EINVAL)?,
             net: attr.net,
         })
     }
@@ -67,18 +68,13 @@ impl PepHead {
 
     fn notify(&self, event: &bindings::kfi_event) {
         // SAFETY: The callback is the consumer's, for its own passive endpoint, in process context.
-        unsafe { (self.event)(self.as_ptr(), event) };
+        unsafe { self.event.call(self.as_ptr(), event) };
     }
 
     /// Hands a request to the consumer.
     pub(crate) fn connect_request(&self, conn: Arc<Conn>) {
         // The consumer's from here on; it may give it up before its callback returns.
-        let info = object::give::<bindings::kfi_info, _>(conn.clone());
-        let event = bindings::kfi_event {
-            type_: bindings::kfi_event_type_KFI_EVENT_CONNREQ,
-            info,
-            ..Default::default()
-        };
+        let event = event::request(object::give(conn.clone()));
         conn.hand_over(|| self.notify(&event));
     }
 

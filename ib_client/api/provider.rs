@@ -4,7 +4,7 @@
 
 use super::{
     bindings,
-    conn::ResolveFn,
+    event::ResolveFn,
     object::{
         self, //
     },

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{
-        conn::EventFn,
+        event::EventFn,
         hot::{
             DataState,
             Limits, //

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{
-        conn::{
+        event::{
             EventFn,
             Notice, //
         },
@@ -117,7 +117,7 @@ impl Conn {
     /// Delivers an event to the consumer.
     pub(super) fn notify(&self, event: Option<EventFn>, notice: &Notice<'_>) {
         if let Some(event) = event {
-            self.in_callback(|| event.call(&self.hot, notice));
+            self.in_callback(|| self.hot.notify(event, notice));
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{
-        conn::ResolveFn,
+        event::ResolveFn,
         info::InfoHead, //
     },
     client,
@@ -152,7 +152,7 @@ impl Conn {
             }
             inner.phase = Phase::Resolved;
         }
-        self.in_callback(|| resolve.call(&self.info, 0));
+        self.in_callback(|| self.info.resolved(resolve, 0));
     }
 
     /// There is no device or no route.
@@ -170,7 +170,7 @@ impl Conn {
             inner.resolve
         };
         if let Some(resolve) = resolve {
-            self.in_callback(|| resolve.call(&self.info, status.to_errno()));
+            self.in_callback(|| self.info.resolved(resolve, status.to_errno()));
         }
     }
 }

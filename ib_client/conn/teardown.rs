@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     api::{
-        conn::Notice,
+        event::Notice,
         hot::DataState,
         sys, //
     },
@@ -195,7 +195,7 @@ impl Conn {
         match phase {
             Phase::Resolving => {
                 if let Some(resolve) = resolve {
-                    self.in_callback(|| resolve.call(&self.info, status));
+                    self.in_callback(|| self.info.resolved(resolve, status));
                 }
             }
             Phase::Idle | Phase::Connecting => self.notify(event, &Notice::error(status)),

@@ -5,6 +5,12 @@
 use super::{
     bindings,
     device,
+    event::{
+        self,
+        EventFn,
+        Notice,
+        ResolveFn, //
+    },
     info,
     object::{
         self,
@@ -12,25 +18,18 @@ use super::{
     }, //
 };
 use crate::{
-    sys::{
-        addr::{
-            Addr,
-            Net, //
-        },
-        errno, //
+    sys::addr::{
+        Addr,
+        Net, //
     },
     tcp::{
         conn::Conn,
         listen::Pep, //
     },
 };
-use core::ptr;
 use kernel::{
     error::to_result,
-    ffi::{
-        c_int,
-        c_void, //
-    },
+    ffi::c_int,
     prelude::*,
     sync::{
         Arc,
@@ -42,6 +41,14 @@ use kernel::{
 head! {
     /// The public endpoint.
     EpHead, bindings::kfi_ep, bindings::kfi_ep::default()
+}
+
+impl EpHead {
+    /// Calls the consumer back.
+    pub(crate) fn notify(&self, event: EventFn, notice: &Notice<'_>) {
+        // SAFETY: The callback is of this endpoint, and called in a work item.
+        unsafe { event.call(self.as_ptr(), notice) };
+    }
 }
 
 /// The public info, and the private data that it points to.
@@ -104,129 +111,15 @@ impl InfoHead {
         public.ord = ord;
     }
 
+    /// Calls the consumer back: it is resolved, or will not be.
+    pub(crate) fn resolved(&self, done: ResolveFn, status: c_int) {
+        // SAFETY: The callback is of this resolution, and called once, in a work item.
+        unsafe { done.call(self.as_ptr(), status) };
+    }
+
     fn announce(&self) -> Result {
         // SAFETY: The info is filled in, and part of a connection that the caller holds.
         to_result(unsafe { bindings::kfi_info_adopt(self.as_ptr()) })
-    }
-}
-
-/// `kfi_resolve_attr.done` and its argument.
-#[derive(Clone, Copy)]
-pub(crate) struct ResolveFn {
-    done: unsafe extern "C" fn(*mut bindings::kfi_info, c_int, *mut c_void),
-    private: *mut c_void,
-}
-
-// SAFETY: The argument is the consumer's, which wants it back in a callback in whatever task.
-unsafe impl Send for ResolveFn {}
-
-impl ResolveFn {
-    /// The callback of `attr`.
-    pub(super) fn new(attr: &bindings::kfi_resolve_attr) -> Option<Self> {
-        Some(Self {
-            done: attr.done?,
-            private: attr.priv_,
-        })
-    }
-
-    /// Calls it.
-    pub(crate) fn call(&self, info: &InfoHead, status: c_int) {
-        // SAFETY: The callback is the consumer's, for the info of the same resolution, in process context.
-        unsafe { (self.done)(info.as_ptr(), status, self.private) };
-    }
-}
-
-/// `kfi_ep_attr.event`.
-#[derive(Clone, Copy)]
-pub(crate) struct EventFn(unsafe extern "C" fn(*mut bindings::kfi_ep, *const bindings::kfi_event));
-
-impl EventFn {
-    /// The callback, if there is one.
-    pub(super) fn new(
-        event: Option<unsafe extern "C" fn(*mut bindings::kfi_ep, *const bindings::kfi_event)>,
-    ) -> Option<Self> {
-        event.map(Self)
-    }
-
-    /// Calls it.
-    pub(crate) fn call(&self, ep: &EpHead, notice: &Notice<'_>) {
-        let event = notice.to_raw();
-        // SAFETY: The callback is the consumer's, for its own endpoint, in process context.
-        unsafe { (self.0)(ep.as_ptr(), &event) };
-    }
-}
-
-/// An event, as the consumer hears of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Notice<'a> {
-    kind: bindings::kfi_event_type,
-    status: c_int,
-    private_data: &'a [u8],
-    ird: u8,
-    ord: u8,
-}
-
-impl<'a> Notice<'a> {
-    fn new(kind: bindings::kfi_event_type, status: c_int) -> Self {
-        Self {
-            kind,
-            status,
-            private_data: &[],
-            ird: 0,
-            ord: 0,
-        }
-    }
-
-    /// Connected.
-    pub(crate) fn established() -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_ESTABLISHED, 0)
-    }
-
-    /// The peer refused.
-    pub(crate) fn rejected() -> Self {
-        let status = errno::econnrefused().to_errno();
-        Self::new(bindings::kfi_event_type_KFI_EVENT_REJECTED, status)
-    }
-
-    /// Connecting failed.
-    pub(crate) fn error(status: c_int) -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_ERROR, status)
-    }
-
-    /// The connection ended.
-    pub(crate) fn disconnected(status: c_int) -> Self {
-        Self::new(bindings::kfi_event_type_KFI_EVENT_DISCONNECTED, status)
-    }
-
-    /// With private data of the peer's.
-    pub(crate) fn data(self, private_data: &'a [u8]) -> Self {
-        Self {
-            private_data,
-            ..self
-        }
-    }
-
-    /// With the numbers of reads that the peer may have outstanding at us, and we at the peer.
-    pub(crate) fn reads(self, ird: u8, ord: u8) -> Self {
-        Self { ird, ord, ..self }
-    }
-
-    fn to_raw(self) -> bindings::kfi_event {
-        bindings::kfi_event {
-            type_: self.kind,
-            status: self.status,
-            prov_status: self.status,
-            private_data: if self.private_data.is_empty() {
-                ptr::null()
-            } else {
-                self.private_data.as_ptr().cast()
-            },
-            // Not more than a connection message carries.
-            private_data_len: self.private_data.len() as u32,
-            ird: self.ird,
-            ord: self.ord,
-            info: ptr::null_mut(),
-        }
     }
 }
 
@@ -239,11 +132,7 @@ pub(crate) fn deliver_request(pep: &Arc<Pep>, conn: &Arc<Conn>) -> bool {
         }
         delivered = true;
         // The consumer's from here on; it may give it up before its callback returns.
-        let event = bindings::kfi_event {
-            type_: bindings::kfi_event_type_KFI_EVENT_CONNREQ,
-            info: object::give::<bindings::kfi_info, _>(conn.clone()),
-            ..Default::default()
-        };
+        let event = event::request(object::give(conn.clone()));
         conn.in_callback(|| pep.head.notify(&event));
     });
     delivered

@@ -4,10 +4,10 @@
 
 use super::{
     bindings,
-    conn::EventFn,
     cq,
     domain,
     ep::EP_OPS,
+    event::EventFn,
     object::{
         self,
         Table, //
@@ -62,7 +62,7 @@ unsafe fn ep_attr(
             max_tx_sge: attr.max_tx_sge,
             max_rx_sge: attr.max_rx_sge,
             max_rma: attr.max_rma,
-            event: EventFn::new(attr.event).ok_or(EINVAL)?,
+            event: EventFn::new(attr).ok_or(EINVAL)?,
         })
     }
 }

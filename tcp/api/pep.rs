@@ -4,6 +4,7 @@
 
 use super::{
     bindings,
+    event::PepEventFn,
     object::{
         self,
         Table, //
@@ -19,9 +20,6 @@ use kernel::{
     },
     types::Opaque, //
 };
-
-/// `kfi_pep_attr.event`.
-type PepEventFn = unsafe extern "C" fn(*mut bindings::kfi_pep, *const bindings::kfi_event);
 
 /// The public passive endpoint and its callback.
 #[repr(C)]
@@ -45,7 +43,7 @@ impl PepHead {
                 priv_: attr.priv_,
                 ..Default::default()
             }),
-            event: attr.event.ok_or(EINVAL)?,
+            event: PepEventFn::new(attr).ok_or(EINVAL)?,
             closed: Atomic::new(false),
         })
     }
@@ -53,7 +51,7 @@ impl PepHead {
     /// Calls the consumer back.
     pub(super) fn notify(&self, event: &bindings::kfi_event) {
         // SAFETY: The callback is the consumer's, for its own passive endpoint, in process context.
-        unsafe { (self.event)(self.public.get(), event) };
+        unsafe { self.event.call(self.public.get(), event) };
     }
 
     /// No callback starts from here on.

@@ -4,8 +4,8 @@
 
 use super::{
     bindings,
-    conn::ResolveFn,
     device,
+    event::ResolveFn,
     object,
     pep::PepHead, //
 };

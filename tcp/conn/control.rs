@@ -23,7 +23,7 @@ use crate::{
         tls::Tls, //
     },
     tcp::{
-        api::conn::{
+        api::event::{
             EventFn,
             ResolveFn, //
         },

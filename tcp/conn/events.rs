@@ -13,11 +13,14 @@ use super::{
     Phase, //
 };
 use crate::{
-    sys::workq,
+    sys::{
+        errno,
+        workq, //
+    },
     tcp::{
-        api::conn::{
-            self as api,
-            Notice, //
+        api::{
+            conn::deliver_request,
+            event::Notice, //
         },
         control_queue, //
     },
@@ -176,14 +179,16 @@ impl Conn {
                     control.resolve.take()
                 };
                 if let Some(resolve) = resolve {
-                    self.in_callback(|| resolve.call(&self.info, 0));
+                    self.in_callback(|| self.info.resolved(resolve, 0));
                 }
             }
             Next::Request => self.deliver_request(),
             Next::Established(ird, ord, private) => {
                 self.tell(&Notice::established().data(&private).reads(ird, ord));
             }
-            Next::End(End::Rejected, private) => self.tell(&Notice::rejected().data(&private)),
+            Next::End(End::Rejected, private) => {
+                self.tell(&Notice::rejected(errno::econnrefused().to_errno()).data(&private))
+            }
             Next::End(End::Failed(status), _) => self.tell(&Notice::error(status)),
             Next::End(End::Disconnected(status), _) => self.tell(&Notice::disconnected(status)),
         }
@@ -191,13 +196,13 @@ impl Conn {
 
     fn tell(&self, notice: &Notice<'_>) {
         if let Some(endpoint) = self.endpoint() {
-            self.in_callback(|| endpoint.event.call(&self.ep, notice));
+            self.in_callback(|| self.ep.notify(endpoint.event, notice));
         }
     }
 
     fn deliver_request(self: &Arc<Self>) {
         let pep = self.control.lock().pep.clone();
-        let delivered = pep.is_some_and(|pep| api::deliver_request(&pep, self));
+        let delivered = pep.is_some_and(|pep| deliver_request(&pep, self));
         if !delivered {
             // Nobody listens any more. Not here: the end of the connection waits for this work item.
             self.abandon();
