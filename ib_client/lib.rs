@@ -15,6 +15,7 @@ use kernel::prelude::*;
 
 mod api;
 mod attr;
+#[path = "../shim/bindings.rs"]
 mod bindings;
 mod client;
 #[path = "../shim/sys/compat.rs"]

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What bindgen makes of include/kfi and helpers.h.
-//!
-//! Only [`crate::api`] and [`crate::sys`] may use it.
+//! What bindgen makes of the headers in bindings.h, for each module of the kernel: kfi.ko, kfi_verbs.ko, those of consumers and
+//! tests. Only the parts of a module that hold unsafe code may use more of it than constants.
 
 #![allow(
     clippy::all,

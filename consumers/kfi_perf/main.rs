@@ -9,6 +9,7 @@ use kernel::{
     prelude::*, //
 };
 
+#[path = "../../shim/bindings.rs"]
 mod bindings;
 #[path = "../../shim/sys/compat.rs"]
 mod compat;

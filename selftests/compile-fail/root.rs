@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Included at the root of each of these crates: the consumers' interface as it is, and an operation.
 
-#[path = "../../consumers/kfi_perf/bindings.rs"]
+#[path = "../../shim/bindings.rs"]
 mod bindings;
 #[path = "../../consumers/kfi.rs"]
 pub mod kfi;

@@ -25,6 +25,7 @@ use kernel::{
     },
 };
 
+#[path = "../../../shim/bindings.rs"]
 mod bindings;
 mod conn;
 #[path = "../../../ib_client/verbs.rs"]
