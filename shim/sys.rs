@@ -6,6 +6,7 @@
 //! for the right to end an object. The callbacks of a provider are called in here, and only in here.
 
 pub(crate) mod addr;
+mod child;
 pub(crate) mod client;
 pub(crate) mod compat;
 pub(crate) mod count;

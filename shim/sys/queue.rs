@@ -3,59 +3,21 @@
 //! `struct kfi_cq`.
 
 use super::{
-    domain::{
-        Domain,
-        Parent, //
-    },
-    own::{
-        Object,
-        Own, //
-    },
+    child::child,
+    domain::Domain,
+    own::Own,
     Consumer, //
 };
-use crate::{
-    bindings,
-    observe::counts::Kind, //
-};
+use crate::bindings;
 use core::{
     ffi::c_void,
     ptr::NonNull, //
 };
-use kernel::{
-    prelude::*,
-    types::Opaque, //
-};
+use kernel::prelude::*;
 
-/// A completion queue.
-///
-/// # Invariants
-///
-/// `domain` owns a reference, and is constant.
-#[repr(transparent)]
-pub(crate) struct Cq(Opaque<bindings::kfi_cq>);
-
-// SAFETY: What this view shows is constant.
-unsafe impl Send for Cq {}
-// SAFETY: As above.
-unsafe impl Sync for Cq {}
-
-// SAFETY: Transparent over the C structure.
-unsafe impl Object for Cq {
-    type C = bindings::kfi_cq;
-
-    unsafe fn release(this: NonNull<Self>) {
-        let raw: *mut bindings::kfi_cq = this.as_ptr().cast();
-        // SAFETY: The caller owns the queue. By the type invariant the reference is the queue's own.
-        let domain = unsafe { Parent::from_raw((*raw).domain) };
-        // SAFETY: As above, and nobody uses the queue after this.
-        if let Some(free) = unsafe { (*(*raw).ops).free } {
-            // SAFETY: As above.
-            unsafe { free(raw) }
-        }
-        if let Some(domain) = domain {
-            domain.closed(Kind::Cq);
-        }
-    }
+child! {
+    /// A completion queue.
+    Cq, kfi_cq, Cq
 }
 
 impl Cq {
@@ -79,17 +41,6 @@ impl Cq {
             Self::init(raw, domain);
             Ok(Own::from_raw(raw))
         }
-    }
-
-    /// Ties a queue that the provider has made to its domain.
-    ///
-    /// # Safety
-    ///
-    /// `raw` is live and nobody else uses it.
-    pub(crate) unsafe fn init(raw: NonNull<bindings::kfi_cq>, domain: &Domain) {
-        // SAFETY: Promised by the caller.
-        // INVARIANT: The reference is the queue's.
-        unsafe { (*raw.as_ptr()).domain = domain.adopt(Kind::Cq) }
     }
 
     /// # Safety

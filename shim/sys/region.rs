@@ -3,57 +3,18 @@
 //! `struct kfi_mr`.
 
 use super::{
-    domain::{
-        Domain,
-        Parent, //
-    },
+    child::child,
+    domain::Domain,
     errno,
-    own::{
-        Object,
-        Own, //
-    }, //
+    own::Own, //
 };
-use crate::{
-    bindings,
-    observe::counts::Kind, //
-};
+use crate::bindings;
 use core::ptr::NonNull;
-use kernel::{
-    ffi::c_int,
-    prelude::*,
-    types::Opaque, //
-};
+use kernel::prelude::*;
 
-/// A memory region.
-///
-/// # Invariants
-///
-/// `domain` owns a reference, and is constant.
-#[repr(transparent)]
-pub(crate) struct Mr(Opaque<bindings::kfi_mr>);
-
-// SAFETY: Whoever makes a view promises to be alone.
-unsafe impl Send for Mr {}
-// SAFETY: As above.
-unsafe impl Sync for Mr {}
-
-// SAFETY: Transparent over the C structure.
-unsafe impl Object for Mr {
-    type C = bindings::kfi_mr;
-
-    unsafe fn release(this: NonNull<Self>) {
-        let raw: *mut bindings::kfi_mr = this.as_ptr().cast();
-        // SAFETY: The caller owns the region. By the type invariant the reference is the region's own.
-        let domain = unsafe { Parent::from_raw((*raw).domain) };
-        // SAFETY: As above, and nobody uses the region after this.
-        if let Some(free) = unsafe { (*(*raw).ops).free } {
-            // SAFETY: As above.
-            unsafe { free(raw) }
-        }
-        if let Some(domain) = domain {
-            domain.closed(Kind::Mr);
-        }
-    }
+child! {
+    /// A memory region.
+    Mr, kfi_mr, Mr
 }
 
 impl Mr {
@@ -69,17 +30,6 @@ impl Mr {
             Self::init(raw, domain);
             Ok(Own::from_raw(raw))
         }
-    }
-
-    /// Ties a region that the provider has made to its domain.
-    ///
-    /// # Safety
-    ///
-    /// `raw` is live and nobody else uses it.
-    pub(crate) unsafe fn init(raw: NonNull<bindings::kfi_mr>, domain: &Domain) {
-        // SAFETY: Promised by the caller.
-        // INVARIANT: The reference is the region's.
-        unsafe { (*raw.as_ptr()).domain = domain.adopt(Kind::Mr) }
     }
 
     /// # Safety
