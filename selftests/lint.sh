@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 set +e +u
 
 ktap_print_header
-ktap_set_plan 13
+ktap_set_plan 14
 mapfile -t rust < <(source_files '*.rs')
 mapfile -t c < <(source_files '*.c' '*.h')
 mapfile -t shell < <(source_files '*' | while read -r f; do
@@ -90,6 +90,7 @@ ktap_test "checkpatch --strict" silent checkpatch
 ktap_test "sparse, and gcc with W=1" silent sparse
 ktap_test "patches: checkpatch --strict, sparse, gcc with W=1" silent patches
 ktap_test "kernel-doc of the public headers" silent kernel_doc
+ktap_test "kernel-doc says context and return" silent python3 selftests/harness/kernel_doc.py include/kfi/*.h
 if command -v sphinx-build > /dev/null; then
 	ktap_test "pages of Documentation" silent pages
 else

@@ -630,7 +630,10 @@ struct kfi_cq *__kfi_cq_alloc(struct kfi_domain *domain, void *priv, u32 nr_cqe,
  * @vector: completion vector or -1
  * @poll: not KFI_POLL_DIRECT (-EINVAL)
  *
- * Over verbs this is ib_cq_pool_get(). Context and return as kfi_cq_alloc(), also freed by kfi_cq_free().
+ * Over verbs this is ib_cq_pool_get().
+ *
+ * Context: Process.
+ * Return: as kfi_cq_alloc(), also for kfi_cq_free().
  */
 #define kfi_cq_pool_get(domain, nr_cqe, vector, poll) \
 	__kfi_cq_alloc(domain, NULL, nr_cqe, vector, poll, true, KBUILD_MODNAME)
@@ -930,9 +933,11 @@ struct kfi_info {
  * @status: 0, or -EHOSTUNREACH, -ENODEV (no device reaches the address, or it went away), -ETIMEDOUT
  * @priv: what kfi_resolve() was given
  *
- * Called once, from process context, unless kfi_info_put() came first. May sleep and may call kfi_ep_open(),
- * kfi_ep_connect() and kfi_info_put() (then deferred until it returns). After an error only kfi_info_put() is left.
- * Another thread may do all this as soon as the callback has begun.
+ * Called once, unless kfi_info_put() came first. May sleep and may call kfi_ep_open(), kfi_ep_connect() and
+ * kfi_info_put() (then deferred until it returns). After an error only kfi_info_put() is left. Another thread may do
+ * all this as soon as the callback has begun.
+ *
+ * Context: Process.
  */
 typedef void (*kfi_resolve_fn)(struct kfi_info *info, int status, void *priv);
 
@@ -1474,20 +1479,39 @@ int kfi_rma_pi_status(struct kfi_rma *rma, struct kfi_pi_fault *fault);
 /* The data path: one indirect call                                                                */
 
 /* The head of each provider table is public, so that the data path costs one indirect call. */
+
+/**
+ * struct kfi_ep_data_ops - head of kfi_ep_ops
+ * @post: kfi_ep_post()
+ * @recv: kfi_ep_recv()
+ */
 struct kfi_ep_data_ops {
 	int (*post)(struct kfi_ep *ep, struct kfi_op *first, struct kfi_op **bad);
 	int (*recv)(struct kfi_ep *ep, struct kfi_rx *first, struct kfi_rx **bad);
 };
 
+/**
+ * struct kfi_cq_data_ops - head of kfi_cq_ops
+ * @poll: kfi_cq_poll()
+ */
 struct kfi_cq_data_ops {
 	int (*poll)(struct kfi_cq *cq, int budget);
 };
 
+/**
+ * struct kfi_mr_data_ops - head of kfi_mr_ops
+ * @map_sg: kfi_mr_map_sg()
+ * @next_key: gives the region its next key, for kfi_op_mr_reg()
+ */
 struct kfi_mr_data_ops {
 	int (*map_sg)(struct kfi_mr *mr, struct scatterlist *sg, int nents, unsigned int *offset, u32 page_size);
 	void (*next_key)(struct kfi_mr *mr);
 };
 
+/**
+ * struct kfi_srx_data_ops - head of kfi_srx_ops
+ * @recv: kfi_srx_recv()
+ */
 struct kfi_srx_data_ops {
 	int (*recv)(struct kfi_srx *srx, struct kfi_rx *first, struct kfi_rx **bad);
 };
@@ -1605,6 +1629,8 @@ static inline void kfi_op_init(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx
  * @sgl: the message
  * @nsge: number of elements
  * @flags: KFI_OP_*
+ *
+ * Context: Any.
  */
 static inline void kfi_op_send(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge, u8 flags)
 {
@@ -1619,6 +1645,8 @@ static inline void kfi_op_send(struct kfi_op *op, struct kfi_ctx *ctx, const str
  * @nsge: number of elements
  * @flags: KFI_OP_*
  * @rkey: the peer's key
+ *
+ * Context: Any.
  */
 static inline void kfi_op_send_inv(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
 				   u8 flags, u32 rkey)
@@ -1635,6 +1663,8 @@ static inline void kfi_op_send_inv(struct kfi_op *op, struct kfi_ctx *ctx, const
  * @nsge: number of elements
  * @flags: KFI_OP_*
  * @imm: immediate data, host byte order
+ *
+ * Context: Any.
  */
 static inline void kfi_op_send_imm(struct kfi_op *op, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
 				   u8 flags, u32 imm)
@@ -1653,6 +1683,8 @@ static inline void kfi_op_send_imm(struct kfi_op *op, struct kfi_ctx *ctx, const
  * @flags: KFI_OP_*
  * @raddr: remote address
  * @rkey: remote key
+ *
+ * Context: Any.
  */
 static inline void kfi_op_rma(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx, const struct kfi_sge *sgl, u16 nsge,
 			      u8 flags, u64 raddr, u32 rkey)
@@ -1667,6 +1699,8 @@ static inline void kfi_op_rma(struct kfi_op *op, u8 opcode, struct kfi_ctx *ctx,
  * @op: filled in
  * @ctx: completion context
  * @flags: KFI_OP_*
+ *
+ * Context: Any.
  */
 static inline void kfi_op_nop(struct kfi_op *op, struct kfi_ctx *ctx, u8 flags)
 {
