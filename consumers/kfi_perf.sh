@@ -146,8 +146,8 @@ LOOPS="pingpong_64 pingpong 64 1 us
 rate_64 rate 64 64 ops/s
 read_4k read 4096 16 ops/s
 write_4k write 4096 16 ops/s
-write_1m write 1048576 4 MiB/s
-read_64k read 65536 8 MiB/s"
+write_1m write 1048576 4 ops/s
+read_64k read 65536 8 ops/s"
 
 compare()
 {
@@ -174,9 +174,8 @@ compare()
 			fi
 		done
 		awk -v name="perf.$dev.$name" -v ours="$(median <<< "${ours%$'\n'}")" \
-			-v theirs="$(median <<< "${theirs%$'\n'}")" -v size="$size" -v unit="$unit" '
-			# A message takes half a round trip.
-			function show(ops) { return unit == "us" ? 5e5 / ops : unit == "MiB/s" ? ops * size / 1048576 : ops }
+			-v theirs="$(median <<< "${theirs%$'\n'}")" -v unit="$unit" '
+			function show(ops) { return unit == "us" ? 1e6 / ops : ops }
 			BEGIN { o = show(ours); t = show(theirs); printf "%s %.2f %.2f %.3f %s\n", name, o, t, o / t, unit }'
 	done <<< "$LOOPS"
 }

@@ -45,8 +45,15 @@ crossed()
 	[ $(($(rx_bytes) - before)) -gt 2000000 ]
 }
 
+# The script for users: six loops, each with a ratio.
+command_line()
+{
+	"$(dirname "$0")/../consumers/kfi_perf.sh" compare "$IP0" --src "$IP1" --pairs 1 > /tmp/compare || return
+	awk '$1 ~ /^perf\./ && $2 > 0 && $3 > 0 && $4 > 0 { n++ } END { exit n != 6 }' /tmp/compare || { cat /tmp/compare; return 1; }
+}
+
 ktap_print_header
-ktap_set_plan $(($(kinds | wc -w) * 5 + 12))
+ktap_set_plan $(($(kinds | wc -w) * 5 + 13))
 ktap_here "servers on $KFI_DEVICE" setup || ktap_finished
 for kind in $(kinds); do
 	for what in pingpong rate read write; do
@@ -63,5 +70,10 @@ ktap_test "8 connections" checked kfi conns=8 loop=pingpong size=256 iterations=
 ktap_test "latency is measured" eval 'perf_run kfi latency=1 loop=pingpong iterations=$few && [ "$(perf_value lat_ns_p500)" -gt 0 ]'
 ktap_test "nobody there: a clear error" eval '! perf_run kfi addr=$IP0:7999 && [ "$(perf_value error)" -lt 0 ]'
 ktap_test "servers end" perf_end
+if [ "$KFI_DEVICE" = tcp ]; then
+	ktap_test_skip "kfi_perf.sh compare" "it compares with raw verbs"
+else
+	ktap_test "kfi_perf.sh compare" command_line
+fi
 ktap_test "the module unloads" unloaded kfi_perf
 ktap_finished
