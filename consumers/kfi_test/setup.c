@@ -258,7 +258,7 @@ static int crowd_up(void)
 /* Requests that the consumer has not decided, up to the backlog and beyond it. The RDMA core's limit is another one. */
 static int backlog(void)
 {
-	return strcmp(kfi_test_device->provider_name, "tcp") ? KFI_SKIP : crowd_up();
+	return kfi_test_tcp() ? crowd_up() : KFI_SKIP;
 }
 
 static int nobody_listens(void)
