@@ -97,7 +97,9 @@ enum kfi_opcode {
  *	-EMSGSIZE message longer than the receive; -EFAULT local memory or key refused;
  *	-EACCES remote key, range or permission refused; -ETIMEDOUT peer does not answer;
  *	-EREMOTEIO peer reported another error; -ENOBUFS peer posted no receive;
- *	-EIO anything else
+ *	-EIO anything else. Over iWARP (KFI_CAP_READ_NEEDS_RKEY) a peer that refuses ends the connection and does not
+ *	say which operation it was: -ECANCELED or -EIO, and 0 for a write that was sent. Soft RDMA devices give -EIO
+ *	or -ECANCELED for some local keys, too
  * @opcode: enum kfi_opcode; undefined unless @status is 0
  * @flags: KFI_COMP_*; 0 unless @status is 0
  * @len: bytes received; undefined unless @status is 0 and this is a receive
@@ -930,7 +932,7 @@ struct kfi_info {
 /**
  * typedef kfi_resolve_fn - the outcome of kfi_resolve()
  * @info: what kfi_resolve() returned
- * @status: 0, or -EHOSTUNREACH, -ENODEV (no device reaches the address, or it went away), -ETIMEDOUT
+ * @status: 0, or -EHOSTUNREACH (no route), -ENODEV (no device has one, or it went away), -ETIMEDOUT
  * @priv: what kfi_resolve() was given
  *
  * Called once, unless kfi_info_put() came first. May sleep and may call kfi_ep_open(), kfi_ep_connect() and
