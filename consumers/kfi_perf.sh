@@ -154,6 +154,8 @@ compare()
 	local name what size depth unit n first ours theirs dev
 
 	dev=$(device)
+	# Of one(), which is a subshell: its end does not end the test.
+	dirs+=("client$$")
 	test_new "skfi$$" server kfi
 	test_new "sverbs$$" server verbs
 	for n in skfi$$ sverbs$$; do
