@@ -14,8 +14,11 @@ export KFI_WAIT=60
 seed=${2:-$RANDOM}
 RANDOM=$seed
 
-faults=(reset link_flap wire_cut hidden port_removed)
+faults=(reset wire_cut hidden port_removed)
 [ "$KFI_DEVICE" = tcp ] || faults+=(target_unplugged initiator_unplugged)
+# rxe does not recover when its connection manager sends while the network device is down, as a disconnect does: the QP that all
+# connections share stays in the error state, and answers nobody. Over rxe wire_cut is what is left of a flap.
+[ "$KFI_DEVICE" = rxe ] || faults+=(link_flap)
 
 setup()
 {
