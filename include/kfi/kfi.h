@@ -1168,7 +1168,7 @@ struct kfi_ep {
  * Return: the endpoint, for kfi_ep_close(), or ERR_PTR, and @info stays the caller's: -EINVAL a pointer is missing,
  * @info is not resolved yet, something lives on another device, two completion queues with a shared receive context, or
  * a number is 0 or beyond the device's limit (max_rx, and max_rx_sge, max_tx_sge may be 0), -EOPNOTSUPP unknown flag or
- * no KFI_CAP_SRX, -ENOMEM, -ENODEV.
+ * no KFI_CAP_SRX, -ENOMEM, -ENODEV; -ENFILE no memory for the socket of a soft device's queue pair.
  */
 struct kfi_ep *kfi_ep_open(struct kfi_info *info, struct kfi_domain *domain, struct kfi_ep_attr *attr);
 
@@ -1195,7 +1195,8 @@ void kfi_ep_close(struct kfi_ep *ep);
  * Context: Process.
  * Return: 0; -EINVAL @param is NULL or a value is out of its range, the endpoint is of a connect request, or it has
  * been connected before; -EMSGSIZE too much private data; -ECONNREFUSED, -EHOSTUNREACH or -ETIMEDOUT where the provider
- * knows the outcome at once; -ENODEV; -ENOMEM. After an error no event follows.
+ * knows the outcome at once; -ENODEV; -ENOMEM, and where there is a socket below what it says in its place: -ENFILE,
+ * -ENOBUFS, -EADDRINUSE. After an error no event follows.
  */
 int kfi_ep_connect(struct kfi_ep *ep, const struct kfi_conn_param *param);
 
