@@ -10,6 +10,7 @@ pub(crate) mod domain;
 mod ep;
 #[path = "../shim/provider/event.rs"]
 pub(crate) mod event;
+mod head;
 mod hot;
 mod info;
 pub(crate) mod mr;

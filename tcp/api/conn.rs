@@ -11,11 +11,9 @@ use super::{
         Notice,
         ResolveFn, //
     },
+    head::head,
     info,
-    object::{
-        self,
-        head, //
-    }, //
+    object, //
 };
 use crate::{
     sys::addr::{

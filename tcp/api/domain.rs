@@ -5,10 +5,10 @@
 use super::{
     bindings,
     cq,
+    head::head,
     mr,
     object::{
         self,
-        head,
         Table, //
     },
     srx, //

@@ -4,9 +4,9 @@
 
 use super::{
     bindings,
+    head::head,
     object::{
         self,
-        head,
         Table, //
     }, //
 };

@@ -4,10 +4,10 @@
 
 use super::{
     bindings,
+    head::head,
     hot,
     object::{
         self,
-        head,
         Table, //
     }, //
 };
