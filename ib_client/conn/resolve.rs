@@ -84,7 +84,12 @@ impl Conn {
             let timeout_ms = self.inner.lock().timeout_ms;
             self.id()?.resolve_addr(src, dst, timeout_ms)
         };
-        match started.map_err(status) {
+        let started = started.map_err(|error| match error {
+            // Routing's answer under some rules. There is no RDMA on the loopback device.
+            EINVAL if dst.is_loopback() => ENODEV,
+            _ => status(error),
+        });
+        match started {
             // Another provider may do it, or nothing has begun.
             Err(e @ (ENODEV | ENOMEM)) => {
                 self.inner.lock().phase = Phase::Failed;

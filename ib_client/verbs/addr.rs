@@ -91,6 +91,18 @@ impl SockAddr {
         }
     }
 
+    /// Whether it is one of the loopback device's.
+    pub fn is_loopback(&self) -> bool {
+        match u32::from(self.family) {
+            // Behind the port, and behind the flow label.
+            bindings::AF_INET => self.data[2] == 127,
+            bindings::AF_INET6 => {
+                self.data[6..22] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+            }
+            _ => false,
+        }
+    }
+
     /// Copies an address; `EAFNOSUPPORT` for families other than IPv4 and IPv6.
     ///
     /// # Safety
