@@ -262,6 +262,11 @@ void rust_helper_kfi_bh_enable(void)
 	local_bh_enable();
 }
 
+unsigned long rust_helper_kfi_jiffies(void)
+{
+	return jiffies;
+}
+
 void rust_helper_kfi_cond_resched(void)
 {
 	cond_resched();

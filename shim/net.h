@@ -52,6 +52,7 @@ unsigned int rust_helper_kfi_noio_save(void);
 void rust_helper_kfi_noio_restore(unsigned int flags);
 void rust_helper_kfi_bh_disable(void);
 void rust_helper_kfi_cond_resched(void);
+unsigned long rust_helper_kfi_jiffies(void);
 void rust_helper_kfi_bh_enable(void);
 u32 rust_helper_kfi_crc32c(u32 crc, const void *data, size_t len);
 

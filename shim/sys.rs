@@ -16,6 +16,7 @@ pub(crate) mod domain;
 pub(crate) mod endpoint;
 pub(crate) mod errno;
 pub(crate) mod few;
+pub(crate) mod handoff;
 pub(crate) mod info;
 pub(crate) mod irq_lock;
 pub(crate) mod locks;

@@ -62,6 +62,7 @@ use crate::sys::{
     },
     count::Count,
     errno,
+    handoff::Places,
     ring::Ring,
     socket::{
         Socket,
@@ -163,6 +164,17 @@ pub(crate) struct Endpoint {
     event: EventFn,
 }
 
+impl Endpoint {
+    /// Completions of that direction.
+    #[inline]
+    pub(crate) fn queue(&self, direction: Direction) -> &Arc<Queue> {
+        match direction {
+            Direction::Tx => &self.tx_cq,
+            Direction::Rx => &self.rx_cq,
+        }
+    }
+}
+
 /// A connection.
 #[pin_data]
 #[repr(C)]
@@ -185,6 +197,11 @@ pub(crate) struct Conn {
     endpoint: SetOnce<Endpoint>,
     #[pin]
     work: Work<Conn, 0>,
+    /// For as long as a worker that has begun with `work` goes on with other connections.
+    #[pin]
+    other_work: Work<Conn, 4>,
+    /// With which of them a worker has begun that goes on with other connections, if there is one: [`WITH_WORK`] ...
+    begun_with: Atomic<i32>,
     /// Operations whose callback has not returned.
     tx_pending: Count,
     /// The same for receives.
@@ -259,6 +276,7 @@ impl_has_work! {
     impl HasWork<Self, 0> for Conn { self.work }
     impl HasWork<Self, 1> for Conn { self.event_work }
     impl HasWork<Self, 2> for Conn { self.teardown_work }
+    impl HasWork<Self, 4> for Conn { self.other_work }
 }
 
 impl_has_delayed_work! {
@@ -267,26 +285,36 @@ impl_has_delayed_work! {
 
 /// Times that the work item looks at everything before it queues up again behind others.
 const ROUNDS: usize = 16;
+/// Times before it lets others have the CPU.
+const ROUNDS_AT_ONCE: usize = 4;
+/// Times that a worker looks at connections, one after the other, before those are due that wait in the queue.
+const ALL_ROUNDS: usize = 128;
+/// Or, for connections that have much to do: whole ticks, of 1 to 10 ms.
+const ALL_TICKS: usize = 1;
+
+/// No worker that has begun with the connection goes on with others.
+const NOBODY: i32 = 0;
+/// One does that has begun with `work`, which no other worker can run meanwhile.
+const WITH_WORK: i32 = 1;
+/// One does that has begun with `other_work`.
+const WITH_OTHER_WORK: i32 = 2;
+
+/// What a worker has woken on its own CPU: it goes on with that.
+static WOKEN: Places<Conn> = Places::new();
 
 impl WorkItem<0> for Conn {
     type Pointer = Arc<Conn>;
 
     fn run(this: Arc<Conn>) {
-        for _ in 0..ROUNDS {
-            this.turn.xchg(BUSY, Full);
-            workq::without_io(|| this.engine.lock().run(&this));
-            if let Some(ep) = this.endpoint.as_ref() {
-                ep.rx_cq.kick();
-                if !Arc::ptr_eq(&ep.rx_cq, &ep.tx_cq) {
-                    ep.tx_cq.kick();
-                }
-            }
-            if this.turn.cmpxchg(BUSY, IDLE, Full).is_ok() {
-                return;
-            }
-            workq::yield_cpu();
-        }
-        Self::enqueue(this);
+        this.work_on(WITH_WORK);
+    }
+}
+
+impl WorkItem<4> for Conn {
+    type Pointer = Arc<Conn>;
+
+    fn run(this: Arc<Conn>) {
+        this.work_on(WITH_OTHER_WORK);
     }
 }
 
@@ -339,6 +367,8 @@ impl Conn {
                 starving: Atomic::new(false),
                 endpoint: SetOnce::new(),
                 work <- kernel::new_work!("kfi::Conn::work"),
+                other_work <- kernel::new_work!("kfi::Conn::other_work"),
+                begun_with: Atomic::new(NOBODY),
                 tx_pending: Count::new(),
                 rx_pending: Count::new(),
                 info,
@@ -387,23 +417,100 @@ impl Conn {
         Some(self.endpoint()?.rx.as_ref()?.published())
     }
 
+    /// Looks at everything until nothing has happened meanwhile; returns whether it has come so far. Each time takes one from
+    /// `left`.
+    fn look(self: &Arc<Self>, left: &mut usize) -> bool {
+        for round in 1..=ROUNDS.min(*left) {
+            *left = left.saturating_sub(1);
+            self.turn.xchg(BUSY, Full);
+            let claim = self.engine.lock().run(self);
+            if let Some(ep) = self.endpoint.as_ref() {
+                match claim {
+                    // The only one.
+                    Some(claim) => ep.queue(claim.direction()).run_with(self, claim),
+                    None => {
+                        ep.rx_cq.kick();
+                        if !Arc::ptr_eq(&ep.rx_cq, &ep.tx_cq) {
+                            ep.tx_cq.kick();
+                        }
+                    }
+                }
+            }
+            if self.turn.cmpxchg(BUSY, IDLE, Full).is_ok() {
+                return true;
+            }
+            if round % ROUNDS_AT_ONCE == 0 {
+                workq::yield_cpu();
+            }
+        }
+        false
+    }
+
+    /// Looks at this connection, and then at those that the worker has woken meanwhile. `begun_with` is the work item.
+    fn work_on(self: &Arc<Self>, begun_with: i32) {
+        let worker = WOKEN.begin();
+        let begun = workq::ticks();
+        let mut left = ALL_ROUNDS;
+        // Before `turn` says that it may be queued again. Both work items cannot be kept from other workers.
+        let alone = self.begun_with.cmpxchg(NOBODY, begun_with, Relaxed).is_ok();
+        workq::without_io(|| {
+            self.look_or_enqueue(&mut left);
+            while alone && left != 0 && workq::ticks().wrapping_sub(begun) <= ALL_TICKS {
+                workq::yield_cpu();
+                let Some(conn) = worker.next(Self::take_back) else {
+                    break;
+                };
+                conn.look_or_enqueue(&mut left);
+            }
+        });
+        if alone {
+            self.begun_with.store(NOBODY, Relaxed);
+        }
+    }
+
+    /// As [`Self::look`]; if it has not come so far the work item does the rest.
+    fn look_or_enqueue(self: &Arc<Self>, left: &mut usize) {
+        if !self.look(left) {
+            self.clone().enqueue();
+        }
+    }
+
+    /// Takes it from the queue of work, if it is still there.
+    fn take_back(this: &Arc<Self>) -> Option<Arc<Self>> {
+        // Not both are queued.
+        if this.begun_with.load(Relaxed) == WITH_WORK {
+            workq::take_back::<_, 4>(this).or_else(|| workq::take_back::<_, 0>(this))
+        } else {
+            workq::take_back::<_, 0>(this).or_else(|| workq::take_back::<_, 4>(this))
+        }
+    }
+
     /// Sees to it that the work item looks at everything once more. Any context.
     #[inline]
     pub(crate) fn wake(this: ArcBorrow<'_, Self>) {
         if this.turn.xchg(AGAIN, Full) == IDLE {
-            Self::enqueue(this.into());
+            let conn = Arc::<Self>::from(this);
+            if conn.enqueue() {
+                WOKEN.offer(this);
+            }
         }
     }
 
-    /// Has the work item run, on the CPU of its receives' completion vector.
+    /// Has the work item run, on the CPU of its receives' completion vector; returns whether that is this one.
     #[inline]
-    fn enqueue(this: Arc<Self>) {
-        if let Some(queue) = io_queue() {
-            let cpu = this
-                .endpoint()
-                .map_or(workq::Cpu::HERE, |ep| ep.rx_cq.cpu());
-            workq::enqueue_on::<_, 0>(queue, cpu, this);
+    fn enqueue(self: Arc<Self>) -> bool {
+        let Some(queue) = io_queue() else {
+            return false;
+        };
+        let cpu = self
+            .endpoint()
+            .map_or(workq::Cpu::HERE, |ep| ep.rx_cq.cpu());
+        if self.begun_with.load(Relaxed) == WITH_WORK {
+            workq::enqueue_on::<_, 4>(queue, cpu, self);
+        } else {
+            workq::enqueue_on::<_, 0>(queue, cpu, self);
         }
+        cpu.is_here()
     }
 
     /// What the data path may do.

@@ -21,6 +21,10 @@ use super::{
         RxOp,
         TxOp, //
     },
+    queue::{
+        Claim,
+        Hand, //
+    },
     rx::Rx,
     tx::Tx,
     wire::{
@@ -224,8 +228,8 @@ impl Engine {
         self.socket.take()
     }
 
-    /// Looks at everything.
-    pub(crate) fn run(&mut self, conn: &Arc<Conn>) {
+    /// Looks at everything. Returns a completion that the caller has to deliver; see [`Hand`].
+    pub(crate) fn run(&mut self, conn: &Arc<Conn>) -> Option<Claim> {
         let result = match self.stage {
             Stage::Unbound | Stage::Deciding(_) => Ok(()),
             Stage::Stopped => {
@@ -242,7 +246,9 @@ impl Engine {
         }
         // The handshake may have just ended, with data behind it.
         if let Stage::Open(_) = self.stage {
-            self.run_open(conn);
+            self.run_open(conn)
+        } else {
+            None
         }
     }
 
@@ -454,17 +460,25 @@ impl Engine {
 
     /// Takes and sends. If there is more to do the work item comes again, and not here: a peer must not be able to keep
     /// whoever wants the lock from it.
-    fn run_open(&mut self, conn: &Arc<Conn>) {
-        match self.run_once(conn) {
+    fn run_open(&mut self, conn: &Arc<Conn>) -> Option<Claim> {
+        let ep = conn.endpoint()?;
+        let mut hand = Hand::new();
+        let result = self.run_once(conn, &mut hand);
+        if result.is_err() {
+            // What is flushed comes behind it.
+            hand.spill(conn, ep);
+        }
+        match result {
             Ok(true) => Conn::wake(conn.as_arc_borrow()),
             Ok(false) => {}
             Err(Stop::Fault(fault)) => self.fault(conn, fault),
             Err(Stop::Ended(status)) => self.end(conn, status),
         }
+        hand.claim(conn, ep)
     }
 
     /// Returns whether it should be done once more.
-    fn run_once(&mut self, conn: &Arc<Conn>) -> Result<bool, Stop> {
+    fn run_once(&mut self, conn: &Arc<Conn>, hand: &mut Hand) -> Result<bool, Stop> {
         let (Some(socket), Stage::Open(link), Some(tx), Some(receives)) = (
             &self.socket,
             &mut self.stage,
@@ -475,7 +489,7 @@ impl Engine {
         };
         // Before reading: if the end is here, so is everything before it.
         let ended = socket.peer_ended();
-        let whole = link.receive(conn, socket, tx, receives)?;
+        let whole = link.receive(conn, socket, tx, receives, hand)?;
         if ended && (whole || link.rx.is_blocked()) {
             return Err(match socket.error() {
                 Err(error) => Stop::Ended(error.to_errno()),
@@ -484,7 +498,7 @@ impl Engine {
             });
         }
         link.note_receives(conn);
-        tx.transmit(conn, socket, link)?;
+        tx.transmit(conn, socket, link, hand)?;
         if link.session.peer_waits_for_receive() {
             // Posting one wakes the work item, so that the peer hears of it.
             conn.starving.xchg(true, Full);

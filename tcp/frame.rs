@@ -52,6 +52,14 @@ impl Order {
         }
     }
 
+    /// The bytes of an integer, as they travel.
+    pub(crate) fn u16(self, value: u16) -> [u8; 2] {
+        match self {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
+        }
+    }
+
     /// The order that a host of order `self` uses with a peer that sent `probe`.
     ///
     /// Hosts of one kind use their own order, others network order. Anything but the integer 1 is refused.

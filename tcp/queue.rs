@@ -12,7 +12,10 @@ use super::{
         comp::Ctx,
         cq::CqHead, //
     },
-    conn::Conn,
+    conn::{
+        Conn,
+        Endpoint, //
+    },
     deque::Deque,
     io_queue,
     op::Outcome,
@@ -25,9 +28,9 @@ use crate::sys::{
         IrqLock, //
     },
     workq::{
-        as_softirq,
         enqueue_on,
         yield_cpu,
+        AsSoftirq,
         Cpu, //
     }, //
 };
@@ -66,16 +69,34 @@ pub(crate) enum Direction {
     Rx,
 }
 
-/// Something that has completed.
-pub(crate) struct Entry {
+/// Something that has completed, in the queue.
+struct Entry {
     /// Whose it is.
-    pub(crate) conn: Arc<Conn>,
-    /// In which direction.
-    pub(crate) direction: Direction,
+    conn: Arc<Conn>,
+    done: Done,
+}
+
+/// The completion of a round of a connection that has one only: it need not go through the queue.
+pub(crate) struct Hand {
+    done: Option<Done>,
+    /// There was more than one.
+    full: bool,
+}
+
+/// Keeps everybody else from running a queue's callbacks, until what it holds is delivered. Its task is not preempted until then, so
+/// that the queue's other connections do not wait for long.
+pub(crate) struct Claim {
+    done: Done,
+    softirq: AsSoftirq,
+}
+
+/// Something that has completed, of a connection that is known.
+struct Done {
+    direction: Direction,
     /// What was posted.
-    pub(crate) ctx: Ctx,
+    ctx: Ctx,
     /// How it ended.
-    pub(crate) outcome: Outcome,
+    outcome: Outcome,
 }
 
 struct Entries {
@@ -177,11 +198,44 @@ impl Queue {
     }
 
     /// Adds a completion. There is room, because the endpoint has reserved it.
-    pub(crate) fn push(&self, entry: Entry) {
-        let lost = self.entries.lock().list.push(entry).err();
-        if let Some(entry) = lost {
+    fn push(&self, entry: Entry) {
+        let pushed = self.entries.lock().list.push(entry);
+        Self::pushed(pushed);
+    }
+
+    fn pushed(result: Result<(), Entry>) {
+        if let Err(entry) = result {
             pr_err!("tcp: a completion queue is full\n");
             entry.deliver();
+        }
+    }
+
+    /// Adds a completion, or gives it back: nobody runs callbacks then but the caller, who has to call [`Self::run_with`]
+    /// at once.
+    fn push_or_claim(&self, conn: &Arc<Conn>, done: Done) -> Option<Claim> {
+        let softirq = (self.poll == Poll::Softirq).then(AsSoftirq::begin);
+        let mut entries = self.entries.lock();
+        match softirq {
+            Some(softirq) if !entries.running && entries.list.len() == 0 => {
+                entries.running = true;
+                return Some(Claim { done, softirq });
+            }
+            _ => {}
+        }
+        let pushed = entries.list.push(done.of(conn.clone()));
+        drop(entries);
+        Self::pushed(pushed);
+        None
+    }
+
+    /// Runs the callback of what [`Hand::claim`] has returned, and of all that has been pushed since. Process context.
+    pub(crate) fn run_with(self: &Arc<Self>, conn: &Conn, claim: Claim) {
+        claim.done.deliver(conn);
+        let more = self.run_claimed(BUDGET);
+        drop(claim.softirq);
+        if more == BUDGET {
+            yield_cpu();
+            self.kick();
         }
     }
 
@@ -199,11 +253,15 @@ impl Queue {
     /// Sees to it that callbacks run for what was pushed. Process context.
     pub(crate) fn kick(self: &Arc<Self>) {
         match self.poll {
-            Poll::Softirq => {
-                while as_softirq(|| self.run_some(BUDGET)) == BUDGET {
-                    yield_cpu();
+            Poll::Softirq => loop {
+                let softirq = AsSoftirq::begin();
+                let done = self.run_some(BUDGET);
+                drop(softirq);
+                if done < BUDGET {
+                    break;
                 }
-            }
+                yield_cpu();
+            },
             Poll::Workqueue | Poll::Unbound if self.entries.lock().list.len() != 0 => {
                 self.enqueue();
             }
@@ -221,16 +279,28 @@ impl Queue {
 
     /// Runs up to `budget` callbacks, unless somebody else does; returns how many.
     pub(crate) fn run_some(&self, budget: usize) -> usize {
+        let entry = {
+            let mut entries = self.entries.lock();
+            if entries.running || budget == 0 {
+                return 0;
+            }
+            let Some(entry) = entries.list.pop() else {
+                return 0;
+            };
+            entries.running = true;
+            entry
+        };
+        entry.deliver();
+        self.run_claimed(budget.saturating_sub(1)).saturating_add(1)
+    }
+
+    /// The same for the one who runs callbacks, and then does no longer.
+    fn run_claimed(&self, budget: usize) -> usize {
         let mut done = 0;
-        let mut first = true;
 
         loop {
             let entry = {
                 let mut entries = self.entries.lock();
-                if first && entries.running {
-                    return 0;
-                }
-                first = false;
                 let entry = if done < budget {
                     entries.list.pop()
                 } else {
@@ -248,11 +318,84 @@ impl Queue {
     }
 }
 
+impl Hand {
+    /// Nothing so far.
+    pub(crate) const fn new() -> Self {
+        Self {
+            done: None,
+            full: false,
+        }
+    }
+
+    /// For who runs no callbacks: all goes through the queues.
+    pub(crate) const fn full() -> Self {
+        Self {
+            done: None,
+            full: true,
+        }
+    }
+
+    /// Tells the consumer: see [`Self::claim`].
+    pub(crate) fn put(
+        &mut self,
+        conn: &Arc<Conn>,
+        ep: &Endpoint,
+        direction: Direction,
+        ctx: Ctx,
+        outcome: Outcome,
+    ) {
+        let done = Done {
+            direction,
+            ctx,
+            outcome,
+        };
+        if !self.full && self.done.is_none() {
+            self.done = Some(done);
+            return;
+        }
+        self.spill(conn, ep);
+        ep.queue(direction).push(done.of(conn.clone()));
+    }
+
+    /// From here on all goes through the queues.
+    pub(crate) fn spill(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+        self.full = true;
+        if let Some(done) = self.done.take() {
+            ep.queue(done.direction).push(done.of(conn.clone()));
+        }
+    }
+
+    /// At the end of the round, with the connection's lock, so that nothing overtakes: returns what the caller has to deliver
+    /// by [`Queue::run_with`] when it has let go of the lock.
+    pub(crate) fn claim(self, conn: &Arc<Conn>, ep: &Endpoint) -> Option<Claim> {
+        let done = self.done?;
+        ep.queue(done.direction).push_or_claim(conn, done)
+    }
+}
+
+impl Claim {
+    /// In which direction.
+    #[inline]
+    pub(crate) fn direction(&self) -> Direction {
+        self.done.direction
+    }
+}
+
+impl Done {
+    fn of(self, conn: Arc<Conn>) -> Entry {
+        Entry { conn, done: self }
+    }
+
+    fn deliver(self, conn: &Conn) {
+        // Before the callback, which may post again.
+        conn.room(self.direction);
+        self.ctx.done(conn, &self.outcome);
+        conn.settled(self.direction);
+    }
+}
+
 impl Entry {
     fn deliver(self) {
-        // Before the callback, which may post again.
-        self.conn.room(self.direction);
-        self.ctx.done(&self.conn, &self.outcome);
-        self.conn.settled(self.direction);
+        self.done.deliver(&self.conn);
     }
 }

@@ -28,7 +28,7 @@ use super::{
     pieces::Pieces,
     queue::{
         Direction,
-        Entry, //
+        Hand, //
     },
     region::Scatter,
     tx::Tx,
@@ -63,9 +63,6 @@ use kernel::{
         Arc, //
     }, //
 };
-
-/// Bytes of a header that are taken at once.
-const CHUNK: usize = 64;
 
 /// Where a payload goes.
 enum Target {
@@ -184,6 +181,7 @@ impl Link {
         socket: &Socket<Conn>,
         tx: &mut Tx,
         receives: &mut Receives,
+        hand: &mut Hand,
     ) -> Result<bool, Stop> {
         let Some(ep) = conn.endpoint() else {
             return Ok(true);
@@ -195,6 +193,7 @@ impl Link {
             ep,
             tx,
             receives,
+            hand,
             whole: true,
             stop: None,
         };
@@ -222,6 +221,7 @@ struct Reader<'a> {
     ep: &'a Endpoint,
     tx: &'a mut Tx,
     receives: &'a mut Receives,
+    hand: &'a mut Hand,
     /// Nothing was left in the socket.
     whole: bool,
     stop: Option<Fault>,
@@ -254,14 +254,13 @@ impl Reader<'_> {
                 if session.stalled() {
                     return Ok(0);
                 }
-                let mut buf = [0; CHUNK];
-                let size = rx.header.missing().min(left).min(CHUNK);
-                let bytes = buf.get_mut(..size).ok_or(Fault::Size)?;
+                let space = rx.header.space();
+                let size = space.len().min(left);
+                let bytes = space.get_mut(..size).ok_or(Fault::Size)?;
                 if !data.copy(at, bytes) {
                     return Err(Fault::Truncated);
                 }
-                let mut rest: &[u8] = bytes;
-                if rx.header.push(session.format(), &mut rest)?.is_some() {
+                if rx.header.filled(session.format(), size)? {
                     self.begin()?;
                 }
                 Ok(size)
@@ -386,7 +385,8 @@ impl Reader<'_> {
                     status: errno::emsgsize().to_errno(),
                     ..Outcome::default()
                 };
-                self.receives.complete(self.conn, self.ep, outcome);
+                self.receives
+                    .complete(self.conn, self.ep, self.hand, outcome);
                 return Err(Fault::TooLong);
             }
             return self.start(Target::Receive);
@@ -502,7 +502,8 @@ impl Reader<'_> {
             outcome.flags |= COMP_INV;
             outcome.data = key;
         }
-        self.receives.complete(self.conn, self.ep, outcome);
+        self.receives
+            .complete(self.conn, self.ep, self.hand, outcome);
         Ok(())
     }
 }
@@ -520,16 +521,11 @@ impl Receives {
     }
 
     /// Tells the consumer of the current receive.
-    fn complete(&mut self, conn: &Arc<Conn>, ep: &Endpoint, outcome: Outcome) {
+    fn complete(&mut self, conn: &Arc<Conn>, ep: &Endpoint, hand: &mut Hand, outcome: Outcome) {
         self.current.memory.clear();
         self.taken = false;
         match self.current.ctx.take() {
-            Some(ctx) => ep.rx_cq.push(Entry {
-                conn: conn.clone(),
-                direction: Direction::Rx,
-                ctx,
-                outcome,
-            }),
+            Some(ctx) => hand.put(conn, ep, Direction::Rx, ctx, outcome),
             None => {
                 conn.room(Direction::Rx);
                 conn.settled(Direction::Rx);
@@ -539,6 +535,7 @@ impl Receives {
 
     /// Completes everything with -ECANCELED. What is in a shared context stays there.
     pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+        let mut hand = Hand::full();
         let canceled = Outcome {
             status: errno::ecanceled().to_errno(),
             ..Outcome::default()
@@ -552,7 +549,7 @@ impl Receives {
                 },
                 ..canceled
             };
-            self.complete(conn, ep, outcome);
+            self.complete(conn, ep, &mut hand, outcome);
         }
         loop {
             let Some(own) = &mut self.own else {
@@ -563,7 +560,7 @@ impl Receives {
             };
             core::mem::swap(op, &mut self.current);
             own.retire();
-            self.complete(conn, ep, canceled);
+            self.complete(conn, ep, &mut hand, canceled);
         }
     }
 }

@@ -25,7 +25,7 @@ use super::{
     pieces::Pieces,
     queue::{
         Direction,
-        Entry, //
+        Hand, //
     },
     wire::{
         frame::{
@@ -112,6 +112,7 @@ impl Tx {
         conn: &Arc<Conn>,
         socket: &Socket<Conn>,
         link: &mut Link,
+        hand: &mut Hand,
     ) -> Result<(), Stop> {
         while !(self.frames.is_empty() && self.is_idle(link)) {
             self.fill(conn, link)?;
@@ -120,7 +121,7 @@ impl Tx {
             }
         }
         if let Some(ep) = conn.endpoint() {
-            self.retire(conn, ep);
+            self.retire(conn, ep, hand);
         }
         Ok(())
     }
@@ -629,11 +630,11 @@ impl Tx {
     }
 
     /// Completes operations that are over, up to one that is not.
-    fn retire(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
+    fn retire(&mut self, conn: &Arc<Conn>, ep: &Endpoint, hand: &mut Hand) {
         while self.started != 0 {
             match self.ops.get(0) {
                 Some(op) if op.progress == Progress::Done => {
-                    complete(conn, ep, op);
+                    complete(conn, ep, hand, op);
                 }
                 _ => return,
             }
@@ -647,11 +648,12 @@ impl Tx {
     pub(super) fn flush(&mut self, conn: &Arc<Conn>, ep: &Endpoint) {
         self.frames.clear();
         self.lent_end = None;
+        let mut hand = Hand::full();
         while let Some(op) = self.ops.get(0) {
             if op.progress != Progress::Done && op.status == 0 {
                 op.status = errno::ecanceled().to_errno();
             }
-            complete(conn, ep, op);
+            complete(conn, ep, &mut hand, op);
             self.ops.retire();
             self.base = self.base.wrapping_add(1);
             self.started = self.started.saturating_sub(1);
@@ -681,22 +683,20 @@ impl Tx {
 }
 
 /// Tells the consumer of an operation, if it wants to hear of it.
-fn complete(conn: &Arc<Conn>, ep: &Endpoint, op: &mut TxOp) {
+fn complete(conn: &Arc<Conn>, ep: &Endpoint, hand: &mut Hand, op: &mut TxOp) {
     op.memory.clear();
     // Not the last reference: the consumer has one.
     op.region = None;
     let ctx = op.ctx.take();
     match ctx {
-        Some(ctx) if op.signaled || op.status != 0 => ep.tx_cq.push(Entry {
-            conn: conn.clone(),
-            direction: Direction::Tx,
-            ctx,
-            outcome: Outcome {
+        Some(ctx) if op.signaled || op.status != 0 => {
+            let outcome = Outcome {
                 status: op.status,
                 opcode: op.opcode,
                 ..Outcome::default()
-            },
-        }),
+            };
+            hand.put(conn, ep, Direction::Tx, ctx, outcome);
+        }
         _ => {
             conn.room(Direction::Tx);
             conn.settled(Direction::Tx);

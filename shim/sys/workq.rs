@@ -4,6 +4,7 @@
 
 use crate::bindings;
 use kernel::{
+    cpu::CpuId,
     ffi::{
         c_int,
         c_uint, //
@@ -18,8 +19,10 @@ use kernel::{
         },
         Arc, //
     },
+    types::NotThreadSafe,
     workqueue::{
         HasDelayedWork,
+        HasWork,
         Queue,
         RawWorkItem,
         Work, //
@@ -143,6 +146,13 @@ impl Cpu {
         }
     }
 
+    /// Whether work that is queued here and now runs on it.
+    #[inline]
+    pub(crate) fn is_here(self) -> bool {
+        self.0 == Self::HERE.0
+            || c_uint::try_from(self.0).is_ok_and(|cpu| cpu == CpuId::current().as_u32())
+    }
+
     /// As many vectors as there may be CPUs.
     pub(crate) fn vectors() -> u32 {
         // SAFETY: It has no requirements.
@@ -182,6 +192,21 @@ where
     }
 }
 
+/// Takes work back that has not begun to run. Any context.
+pub(crate) fn take_back<T, const ID: u64>(object: &Arc<T>) -> Option<Arc<T>>
+where
+    T: HasWork<T, ID>,
+{
+    let ptr = Arc::as_ptr(object).cast_mut();
+    // SAFETY: The object is valid.
+    let pending = unsafe {
+        let work: *mut Work<T, ID> = T::raw_get_work(ptr);
+        bindings::cancel_work(Work::raw_get(work))
+    };
+    // SAFETY: Work that was queued owns a reference, which is ours now.
+    pending.then(|| unsafe { Arc::from_raw(ptr) })
+}
+
 /// Runs `f` with allocations that do not wait for I/O.
 pub(crate) fn without_io<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: Restored below, by the same task.
@@ -192,14 +217,31 @@ pub(crate) fn without_io<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs `f` as softirqs run: it is not interrupted by them, and must not sleep.
-pub(crate) fn as_softirq<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Enabled again below, by the same task.
-    unsafe { bindings::kfi_bh_disable() };
-    let result = f();
-    // SAFETY: Disabled above.
-    unsafe { bindings::kfi_bh_enable() };
-    result
+/// As long as it exists its task runs as softirqs run: it is not interrupted by them, nor preempted where those are not, and must
+/// not sleep.
+pub(crate) struct AsSoftirq(NotThreadSafe);
+
+impl AsSoftirq {
+    /// From here on.
+    pub(crate) fn begin() -> Self {
+        // SAFETY: Enabled again by `drop`, in the same task.
+        unsafe { bindings::kfi_bh_disable() };
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for AsSoftirq {
+    fn drop(&mut self) {
+        // SAFETY: Disabled by `begin`.
+        unsafe { bindings::kfi_bh_enable() };
+    }
+}
+
+/// The clock that costs nothing to read, modulo the size of a number.
+#[inline]
+pub(crate) fn ticks() -> usize {
+    // SAFETY: It has no requirements.
+    unsafe { bindings::kfi_jiffies() }
 }
 
 /// Lets others have the CPU if they want it.

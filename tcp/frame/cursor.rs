@@ -94,10 +94,7 @@ impl<'a> Writer<'a> {
 
     /// Appends 16 bits.
     pub(crate) fn u16(&mut self, value: u16) {
-        self.bytes(&match self.order {
-            Order::Little => value.to_le_bytes(),
-            Order::Big => value.to_be_bytes(),
-        });
+        self.bytes(&self.order.u16(value));
     }
 
     /// Appends 32 bits.
@@ -155,6 +152,19 @@ impl<const N: usize> Partial<N> {
     /// Number of bytes it holds.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The free places, up to `want` bytes in all, to be filled from the front; see [`Self::filled`].
+    pub(crate) fn space(&mut self, want: usize) -> &mut [u8] {
+        self.bytes
+            .get_mut(self.len..want.min(N))
+            .unwrap_or_default()
+    }
+
+    /// Notes that so many bytes were written to [`Self::space`].
+    pub(crate) fn filled(&mut self, count: usize) {
+        // INVARIANT: At most N.
+        self.len = self.len.saturating_add(count).min(N);
     }
 
     /// Takes bytes from the front of `input` until it holds `want` (or `N`) of them, and removes these from `input`.

@@ -295,13 +295,17 @@ impl Header {
             .and_then(|len| len.checked_add(self.payload))
             .ok_or(Fault::Size)?;
         let mut w = Writer::new(out, format.order);
-        w.u8(VERSION);
-        w.u8(self.op.code());
-        w.u16(flags);
-        w.u8(if self.op == Op::Ack { OP_DATA_ACK } else { 0 });
-        w.u8(u8::try_from(base.count).map_err(|_| Fault::Count)?);
-        w.u8(u8::try_from(len).map_err(|_| Fault::HeaderLength)?);
-        w.u8(seq);
+        let [flags0, flags1] = format.order.u16(flags);
+        w.bytes(&[
+            VERSION,
+            self.op.code(),
+            flags0,
+            flags1,
+            if self.op == Op::Ack { OP_DATA_ACK } else { 0 },
+            u8::try_from(base.count).map_err(|_| Fault::Count)?,
+            u8::try_from(len).map_err(|_| Fault::HeaderLength)?,
+            seq,
+        ]);
         w.u64(size);
         if let Some(data) = self.cq_data {
             w.u64(data);
@@ -503,21 +507,44 @@ impl Collector {
 
     /// Takes the rest of one header from the front of `input`.
     ///
-    /// Returns the header once it is whole, and is then empty again. The fixed part is checked as soon as it is there.
+    /// Returns the header once it is whole, and is then empty again.
     pub(crate) fn push(
         &mut self,
         format: &Format,
         input: &mut &[u8],
     ) -> Result<Option<&Header>, Fault> {
-        if !self.bytes.fill(BASE, input) {
-            return Ok(None);
+        loop {
+            let before = self.bytes.len();
+            self.bytes.fill(self.want, input);
+            let count = self.bytes.len().saturating_sub(before);
+            if self.filled(format, 0)? {
+                return Ok(Some(&self.header));
+            }
+            if count == 0 || input.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The place of the bytes that it takes next; see [`Self::filled`].
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        self.bytes.space(self.want)
+    }
+
+    /// Takes so many bytes that were written to [`Self::space`]. The fixed part is checked as soon as it is there.
+    ///
+    /// Returns whether the header is whole; then the collector is empty again.
+    pub(crate) fn filled(&mut self, format: &Format, count: usize) -> Result<bool, Fault> {
+        self.bytes.filled(count);
+        if self.bytes.len() < self.want {
+            return Ok(false);
         }
         let mut r = Reader::new(self.bytes.get(), format.order);
         let (base, payload) = parse_base(&mut r, format.features).ok_or(Fault::Truncated)??;
         let len = base.header_len();
         self.want = len;
-        if !self.bytes.fill(len, input) {
-            return Ok(None);
+        if self.bytes.len() < len {
+            return Ok(false);
         }
         let whole = self.bytes.get();
         if base.flags & DIGEST != 0 {
@@ -528,7 +555,7 @@ impl Collector {
         parse_words(&mut r, &base, payload, &mut self.header).ok_or(Fault::Truncated)??;
         self.bytes.clear();
         self.want = BASE;
-        Ok(Some(&self.header))
+        Ok(true)
     }
 }
 
