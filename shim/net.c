@@ -3,6 +3,7 @@
 #include <linux/crc32.h>
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
+#include <linux/ipv6.h>
 #include <linux/netdevice.h>
 #include <linux/once.h>
 #include <linux/random.h>
@@ -10,6 +11,8 @@
 #include <linux/tcp.h>
 #include <linux/wait_bit.h>
 #include <kfi/kfi.h>
+#include <net/ip.h>
+#include <net/ipv6.h>
 #include <net/tcp.h>
 #include "net.h"
 
@@ -83,6 +86,43 @@ void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds)
 	sock_set_keepalive(sk);
 	/* There is no function for it. A kernel that does not know it finds dead peers later. */
 	sock->ops->setsockopt(sock, SOL_TCP, TCP_RTO_MAX_MS, KERNEL_SOCKPTR(&rto_max), sizeof(rto_max));
+}
+
+/* Whether an address of IPv6 takes no IPv4, whatever the host's default is. Before it is bound. */
+int rust_helper_kfi_sock_set_v6only(struct socket *sock, bool only)
+{
+	int value = only;
+
+	if (sock->sk->sk_family != AF_INET6)
+		return 0;
+	/* ip6_sock_set_v6only() does not take it back. */
+	return sock->ops->setsockopt(sock, SOL_IPV6, IPV6_V6ONLY, KERNEL_SOCKPTR(&value), sizeof(value));
+}
+
+/* TCP keeps the two bits of ECN. */
+void rust_helper_kfi_sock_set_tos(struct socket *sock, u8 tos)
+{
+	int tclass = tos;
+
+	/* For sockets of IPv6, too: their peer's address may be one of IPv4 in IPv6 form. */
+	ip_sock_set_tos(sock->sk, tos);
+	/* There is no function for it. */
+	if (sock->sk->sk_family == AF_INET6)
+		sock->ops->setsockopt(sock, SOL_IPV6, IPV6_TCLASS, KERNEL_SOCKPTR(&tclass), sizeof(tclass));
+}
+
+/* A connection that a peer has made sends with the type of service that the peer has chosen, as over RoCE. */
+void rust_helper_kfi_sock_reflect_tos(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+	u8 tos = inet_sk(sk)->rcv_tos;
+
+#if IS_ENABLED(CONFIG_IPV6)
+	if (sk->sk_family == AF_INET6 && !ipv6_addr_v4mapped(&sk->sk_v6_daddr))
+		tos = ip6_tclass(inet6_sk(sk)->rcv_flowinfo);
+#endif
+	if (tos)
+		rust_helper_kfi_sock_set_tos(sock, tos);
 }
 
 void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,

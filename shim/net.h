@@ -20,6 +20,9 @@ void rust_helper_kfi_host_id(u8 *id);
 void rust_helper_kfi_sock_prepare(struct socket *sock);
 int rust_helper_kfi_sock_send(struct socket *sock, struct msghdr *msg, struct kvec *vec, size_t num, size_t len);
 void rust_helper_kfi_sock_limit_silence(struct socket *sock, u32 seconds);
+int rust_helper_kfi_sock_set_v6only(struct socket *sock, bool only);
+void rust_helper_kfi_sock_set_tos(struct socket *sock, u8 tos);
+void rust_helper_kfi_sock_reflect_tos(struct socket *sock);
 void rust_helper_kfi_sock_watch(struct socket *sock, void *user, const struct kfi_sock_calls *calls,
 				struct kfi_sock_calls *saved);
 void *rust_helper_kfi_sock_unwatch(struct socket *sock, const struct kfi_sock_calls *saved);

@@ -6,6 +6,7 @@
 //! version         version of kfi
 //! providers       one a line: name, priority, how often it was chosen to connect and to listen
 //! objects         one kind a line: name, number of open objects
+//! tcp             lent_bytes: what the TCP provider has sent without copying it
 //! devices/NAME    one attribute or kind of object a line: name, value
 //! ```
 
@@ -23,7 +24,8 @@ use crate::{
             Show, //
         },
         device::Announced, //
-    }, //
+    },
+    tcp, //
 };
 use counts::{
     Counts,
@@ -93,6 +95,15 @@ impl Show for Objects {
     }
 }
 
+struct Tcp;
+show_in_debugfs!(Tcp);
+
+impl Show for Tcp {
+    fn show(&self, out: &SeqFile) {
+        seq_print!(out, "lent_bytes {}\n", tcp::tx::lent_bytes());
+    }
+}
+
 /// A device that is there.
 struct Device {
     device: Announced,
@@ -118,6 +129,7 @@ pub(crate) struct Root {
     _version: File<Version>,
     _providers: File<Providers>,
     _objects: File<Objects>,
+    _tcp: File<Tcp>,
     devices: Dir,
     _root: Dir,
 }
@@ -131,6 +143,7 @@ impl Root {
             _version: File::new(c"version", &root, Version)?,
             _providers: File::new(c"providers", &root, Providers)?,
             _objects: File::new(c"objects", &root, Objects)?,
+            _tcp: File::new(c"tcp", &root, Tcp)?,
             devices: Dir::new(c"devices", Some(&root)),
             _root: root,
         })

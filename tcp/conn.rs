@@ -258,6 +258,8 @@ pub(crate) struct Control {
     pub(crate) peer: Addr,
     /// Service number, or 0 for a port of its own.
     pub(crate) service: u32,
+    /// Active side: type of service, if it matters.
+    tos: Option<u8>,
     /// Room was taken in the queues.
     reserved: Option<(u32, u32)>,
 }
@@ -389,6 +391,7 @@ impl Conn {
                         local: Addr::none(),
                         peer: Addr::none(),
                         service: 0,
+                        tos: None,
                         reserved: None,
                     },
                     "kfi::Conn::control"

@@ -33,18 +33,42 @@ const NONE: u32 = u32::MAX;
 /// A key that is never given out.
 pub(crate) const NO_KEY: u32 = 0;
 
-/// What a region lets the peer do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a region lets the peer and its own consumer do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     /// RMA read.
     pub(crate) read: bool,
     /// RMA write.
     pub(crate) write: bool,
+    /// What the consumer receives and reads may go there; where it sends from, it may always.
+    pub(crate) fill: bool,
 }
 
 impl Access {
+    /// What the consumer sends.
+    pub(crate) const NONE: Self = Self {
+        read: false,
+        write: false,
+        fill: false,
+    };
+    /// RMA read.
+    pub(crate) const READ: Self = Self {
+        read: true,
+        ..Self::NONE
+    };
+    /// RMA write.
+    pub(crate) const WRITE: Self = Self {
+        write: true,
+        ..Self::NONE
+    };
+    /// What the consumer receives or reads.
+    pub(crate) const FILL: Self = Self {
+        fill: true,
+        ..Self::NONE
+    };
+
     fn grants(self, wanted: Access) -> bool {
-        (self.read || !wanted.read) && (self.write || !wanted.write)
+        (self.read || !wanted.read) && (self.write || !wanted.write) && (self.fill || !wanted.fill)
     }
 }
 
@@ -89,10 +113,7 @@ impl Slot {
     pub(crate) const fn new() -> Slot {
         Slot {
             state: State::Free,
-            access: Access {
-                read: false,
-                write: false,
-            },
+            access: Access::NONE,
             generation: 0,
             key: NO_KEY,
             ended: NO_KEY,
@@ -121,11 +142,11 @@ pub(crate) struct Hit {
 }
 
 /// A region's memory as it is registered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grant {
     /// The connection it is for.
     pub(crate) owner: u64,
-    /// What that connection's peer may do.
+    /// What that connection's ends may do.
     pub(crate) access: Access,
     /// Address of the first byte.
     pub(crate) base: u64,

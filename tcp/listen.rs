@@ -129,10 +129,17 @@ pub(crate) struct Pep {
     port: Mutex<Option<Arc<Port>>>,
 }
 
+/// A socket at an address.
+fn bound(net: &Net, addr: &Addr, v6_only: bool) -> Result<Socket<Port>> {
+    let socket = Socket::new(net, addr)?;
+    socket.set_v6_only(v6_only)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
 impl Port {
-    fn new(net: &Net, addr: &Addr, shared: bool) -> Result<Arc<Self>> {
-        let socket = Socket::new(net, addr)?;
-        socket.bind(addr)?;
+    fn new(net: &Net, addr: &Addr, v6_only: bool, shared: bool) -> Result<Arc<Self>> {
+        let socket = bound(net, addr, v6_only)?;
         socket.listen(params::backlog().into())?;
         let port = Arc::pin_init(
             pin_init!(Self {
@@ -153,8 +160,8 @@ impl Port {
     /// The one for service numbers takes both families where IPv6 is there.
     fn new_shared(net: &Net) -> Result<Arc<Self>> {
         let port = params::port();
-        Self::new(net, &Addr::wildcard(true, port), true)
-            .or_else(|_| Self::new(net, &Addr::wildcard(false, port), true))
+        Self::new(net, &Addr::wildcard(true, port), false, true)
+            .or_else(|_| Self::new(net, &Addr::wildcard(false, port), false, true))
     }
 
     /// Whether it is for service numbers.
@@ -308,7 +315,7 @@ impl Pep {
     pub(crate) fn open(head: PepHead, attr: PepAttr<'_>) -> Result<Arc<Self>> {
         if !attr.own_port && !attr.addr.is_wildcard() {
             // The port that consumers share takes every address; this one has to be one of the host's.
-            Socket::<Port>::new(attr.net, &attr.addr)?.bind(&attr.addr.with_port(0))?;
+            bound(attr.net, &attr.addr.with_port(0), attr.v6_only)?;
         }
         let tls = match attr.tls {
             Some(tls) => Some(Arc::new(tls, GFP_KERNEL)?),
@@ -342,7 +349,7 @@ impl Pep {
             None => {
                 ports.0.reserve(1, GFP_KERNEL)?;
                 let port = if attr.own_port {
-                    Port::new(attr.net, &attr.addr, false)?
+                    Port::new(attr.net, &attr.addr, attr.v6_only, false)?
                 } else {
                     Port::new_shared(attr.net)?
                 };
@@ -380,9 +387,7 @@ impl Pep {
     }
 
     fn overlaps(&self, other: &Pep) -> bool {
-        self.addr.takes(&other.addr, self.v6_only)
-            || other.addr.takes(&self.addr, other.v6_only)
-            || (self.addr.is_wildcard() && other.addr.is_wildcard())
+        self.addr.takes(&other.addr, self.v6_only) || other.addr.takes(&self.addr, other.v6_only)
     }
 
     fn leave(&self) {

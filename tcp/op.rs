@@ -75,9 +75,13 @@ impl Memory {
 
     /// Forgets what it lists.
     pub(crate) fn clear(&mut self) {
-        let mut own = self.take();
-        own.clear();
-        *self = Self::Own(own);
+        if let Self::Own(own) = self {
+            own.clear();
+        } else {
+            let mut own = self.take();
+            own.clear();
+            *self = Self::Own(own);
+        }
     }
 
     fn take(&mut self) -> KVec<Sge> {
@@ -114,11 +118,11 @@ impl Memory {
             .fold(0, |sum: u64, sge| sum.saturating_add(sge.len().into()))
     }
 
-    /// Looks for elements that name no memory: [`Fault::Key`] and the like.
-    pub(crate) fn check(&self, conn: &Conn) -> Result<(), Fault> {
+    /// Looks for elements that name no memory for that purpose: [`Fault::Key`] and the like.
+    fn check(&self, conn: &Conn, wanted: Access) -> Result<(), Fault> {
         for sge in self.list() {
             if sge.len() != 0 && sge.piece().is_none() {
-                reach(conn, sge)?;
+                reach(conn, sge, wanted)?;
             }
         }
         Ok(())
@@ -126,10 +130,11 @@ impl Memory {
 
     /// Adds the memory from byte `skip` on to `to`, until that has `want` bytes or is full.
     ///
-    /// [`Fault::Key`] and the like for an element that names no memory.
+    /// [`Fault::Key`] and the like for an element that names no memory for what is `wanted`.
     pub(crate) fn pieces(
         &self,
         conn: &Conn,
+        wanted: Access,
         mut skip: u64,
         want: u64,
         to: &mut Pieces,
@@ -142,7 +147,7 @@ impl Memory {
             }
             let more = match sge.piece() {
                 Some(piece) => to.add(&piece, &mut skip, want),
-                None => reach(conn, sge)?.pieces(&mut skip, want, to),
+                None => reach(conn, sge, wanted)?.pieces(&mut skip, want, to),
             };
             if !more {
                 break;
@@ -153,14 +158,14 @@ impl Memory {
 }
 
 /// The memory of an element that is in a region.
-fn reach(conn: &Conn, sge: &Sge) -> Result<Reach, Fault> {
+fn reach(conn: &Conn, sge: &Sge, wanted: Access) -> Result<Reach, Fault> {
     let (key, addr) = sge.region();
     let element = Element {
         addr,
         len: sge.len().into(),
         key: key.into(),
     };
-    conn.reach(&element, Access::default())
+    conn.reach(&element, wanted)
 }
 
 /// An operation.
@@ -216,7 +221,7 @@ impl TxOp {
             invalidate: None,
             raddr: 0,
             rkey: 0,
-            access: Access::default(),
+            access: Access::NONE,
             region: None,
             memory: Memory::new(sges)?,
             len: 0,
@@ -233,6 +238,20 @@ impl TxOp {
         self.kind == Kind::Write && self.acked
     }
 
+    /// What is done with its memory.
+    fn wanted(&self) -> Access {
+        if self.kind == Kind::Read {
+            Access::FILL
+        } else {
+            Access::NONE
+        }
+    }
+
+    /// Looks for elements that name no memory.
+    pub(crate) fn check(&self, conn: &Conn) -> Result<(), Fault> {
+        self.memory.check(conn, self.wanted())
+    }
+
     /// Adds its memory from byte `skip` on to `to`. If there is none at that place, the operation is at fault.
     pub(crate) fn pieces(
         &mut self,
@@ -241,11 +260,14 @@ impl TxOp {
         want: u64,
         to: &mut Pieces,
     ) -> Result<(), Fault> {
-        self.memory.pieces(conn, skip, want, to).map_err(|fault| {
-            pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
-            self.status = EFAULT.to_errno();
-            Fault::Local
-        })
+        let wanted = self.wanted();
+        self.memory
+            .pieces(conn, wanted, skip, want, to)
+            .map_err(|fault| {
+                pr_debug!("tcp: connection {}: local {:?}\n", conn.id, fault);
+                self.status = EFAULT.to_errno();
+                Fault::Local
+            })
     }
 }
 

@@ -299,14 +299,7 @@ impl Reader<'_> {
             Incoming::Message => true,
             Incoming::Write => header.cq_data.is_some(),
             Incoming::ReadRequest => {
-                let memory = Scatter::new(
-                    self.conn,
-                    header.elements.get(),
-                    Access {
-                        read: true,
-                        write: false,
-                    },
-                )?;
+                let memory = Scatter::new(self.conn, header.elements.get(), Access::READ)?;
                 let bytes = header.elements.bytes()?;
                 rx.responses
                     .push(Response { memory, bytes })
@@ -391,14 +384,7 @@ impl Reader<'_> {
             }
             return self.start(Target::Receive);
         }
-        let memory = Scatter::new(
-            self.conn,
-            header.elements.get(),
-            Access {
-                read: false,
-                write: true,
-            },
-        )?;
+        let memory = Scatter::new(self.conn, header.elements.get(), Access::WRITE)?;
         self.start(Target::Regions(memory))
     }
 
@@ -513,7 +499,7 @@ impl Receives {
     fn pieces(&mut self, conn: &Conn, skip: u64, want: u64, to: &mut Pieces) -> Result<(), Fault> {
         self.current
             .memory
-            .pieces(conn, skip, want, to)
+            .pieces(conn, Access::FILL, skip, want, to)
             .map_err(|_| {
                 self.at_fault = true;
                 Fault::Local

@@ -58,7 +58,13 @@ use frames::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 mod frames;
@@ -67,6 +73,14 @@ mod frames;
 const LEND_MIN: u64 = 16 << 10;
 /// Bytes of a payload that are left when its digest is finished.
 const SEAL_MAX: u64 = 64 << 10;
+
+/// Bytes that were lent so far.
+static LENT: Atomic<u64> = Atomic::new(0);
+
+/// Bytes of consumers' memory that went to TCP by reference, on all connections.
+pub(crate) fn lent_bytes() -> u64 {
+    LENT.load(Relaxed)
+}
 
 /// The sending side of an endpoint.
 pub(crate) struct Tx {
@@ -337,7 +351,7 @@ impl Tx {
                 return Ok(None);
             }
             // A local key that is wrong is found before anything is sent.
-            if let Err(fault) = op.memory.check(conn) {
+            if let Err(fault) = op.check(conn) {
                 op.status = EFAULT.to_errno();
                 op.progress = Progress::Done;
                 self.started = self.started.saturating_add(1);
@@ -427,6 +441,7 @@ impl Tx {
         };
         if batch.lent {
             self.note_lent(socket);
+            LENT.fetch_add(taken, Relaxed);
         }
         self.advance(conn, link, taken)?;
         Ok(taken == whole)

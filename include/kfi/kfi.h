@@ -210,6 +210,7 @@ struct kfi_rx {
 	u64			priv[4];
 };
 
+/* What is received or read may go there by kfi_mr.lkey; KFI_ACCESS_REMOTE_WRITE implies it */
 #define KFI_ACCESS_LOCAL_WRITE		0x1
 #define KFI_ACCESS_REMOTE_READ		0x2
 #define KFI_ACCESS_REMOTE_WRITE		0x4
@@ -679,6 +680,9 @@ enum kfi_mr_type {
  *
  * Life: allocated -> kfi_mr_map_sg() -> KFI_OP_MR_REG -> in use -> KFI_OP_MR_INV, or the peer's send with invalidate
  * followed by kfi_mr_remote_inv() -> free again. kfi keeps no reference to the scatter list.
+ *
+ * Both keys are for the endpoint to which KFI_OP_MR_REG was posted, and for its peer. Over RDMA other endpoints of the
+ * domain can use them, too; over TCP they are refused there.
  */
 struct kfi_mr {
 	const struct kfi_mr_ops	*ops;
@@ -972,8 +976,10 @@ struct kfi_tls {
  * @net: network namespace
  * @src: local address, or NULL
  * @dst: peer's address
- * @timeout_ms: for each step of the resolution; 0 means 3000
- * @tos: IP type of service, or -1
+ * @timeout_ms: for each step of the resolution, up to INT_MAX; 0 means 3000. Resolving over TCP takes no time: there
+ *	connecting has a limit of its own
+ * @tos: 0 to 255: IP type of service, or traffic class, of the connection in both directions, as far as the device
+ *	sets one; over TCP without the two bits of ECN. -1: the host's default
  * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
  * @tls: use TLS, with these keys; read before return. Providers that have none answer -ENODEV. NULL: none
@@ -1265,7 +1271,8 @@ int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
  * @net: network namespace
  * @addr: address and port to listen on; the wildcard address listens on every device
  * @backlog: connect requests waiting
- * @afonly: IPv6 address takes no IPv4 connections
+ * @afonly: the wildcard address of IPv6 takes no IPv4 connections, and that of IPv4 can be listened on beside it.
+ *	Without, it takes both; over RDMA unless net.ipv6.bindv6only says otherwise
  * @flags: KFI_OWN_PORT or 0; others are refused with -EOPNOTSUPP
  * @provider: name of the only provider to use, or NULL for the host's policy
  * @tls: refuse connections without TLS, whose keys are these; read before return. All that listen on one port use the

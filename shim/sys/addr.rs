@@ -219,6 +219,13 @@ impl Addr {
         }
     }
 
+    /// Number of the network device that a link-local address belongs to, or 0.
+    fn scope(&self) -> u32 {
+        let scope = self.rest.get(20..24).filter(|_| self.is_v6());
+        let scope = scope.and_then(|scope| <[u8; 4]>::try_from(scope).ok());
+        scope.map_or(0, u32::from_ne_bytes)
+    }
+
     /// Whether it stands for all addresses of the host.
     pub(crate) fn is_wildcard(&self) -> bool {
         self.ip().iter().all(|byte| *byte == 0)
@@ -235,11 +242,16 @@ impl Addr {
                 other.len() == 4
             };
         }
-        own == other
+        // The same link-local address on another link is another one. Of others it does not matter.
+        let elsewhere = self.scope() != 0 && to.scope() != 0 && self.scope() != to.scope();
+        own == other && !elsewhere
     }
 
     /// Whether it is the same address and port.
     pub(crate) fn equals(&self, other: &Addr) -> bool {
-        self.family == other.family && self.port == other.port && self.ip() == other.ip()
+        self.family == other.family
+            && self.port == other.port
+            && self.ip() == other.ip()
+            && self.scope() == other.scope()
     }
 }

@@ -60,6 +60,16 @@ pub(crate) fn eremoteio() -> Error {
     Error::from_errno(-(bindings::EREMOTEIO as i32))
 }
 
+/// -ENETUNREACH
+pub(crate) fn enetunreach() -> Error {
+    Error::from_errno(-(bindings::ENETUNREACH as i32))
+}
+
+/// -EHOSTUNREACH
+pub(crate) fn ehostunreach() -> Error {
+    Error::from_errno(-(bindings::EHOSTUNREACH as i32))
+}
+
 /// -EADDRINUSE
 pub(crate) fn eaddrinuse() -> Error {
     Error::from_errno(-(bindings::EADDRINUSE as i32))

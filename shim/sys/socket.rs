@@ -67,6 +67,16 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     fn woken(this: ArcBorrow<'_, Self>);
 }
 
+/// What has become of a connection: consumers know one error for peers that cannot be reached, and one for those that have gone.
+fn end(error: Error) -> Error {
+    match error {
+        // A reset behind the end of the peer's direction.
+        EPIPE => errno::econnreset(),
+        error if error == errno::enetunreach() => errno::ehostunreach(),
+        error => error,
+    }
+}
+
 /// A TCP socket.
 ///
 /// # Invariants
@@ -137,6 +147,12 @@ impl<W: Watcher> Socket<W> {
         to_result(unsafe { bindings::kernel_bind(self.as_raw(), addr.as_raw(), addr.len()) })
     }
 
+    /// Says whether a wildcard of IPv6 takes no IPv4, before it is bound.
+    pub(crate) fn set_v6_only(&self, only: bool) -> Result {
+        // SAFETY: The socket is valid.
+        to_result(unsafe { bindings::kfi_sock_set_v6only(self.as_raw(), only) })
+    }
+
     /// Starts to listen.
     pub(crate) fn listen(&self, backlog: c_int) -> Result {
         // SAFETY: The socket is valid.
@@ -150,6 +166,8 @@ impl<W: Watcher> Socket<W> {
         to_result(unsafe { bindings::kernel_accept(self.as_raw(), &mut sock, O_NONBLOCK) })?;
         // SAFETY: Created just now.
         let socket = unsafe { Socket::own(sock) }?;
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_reflect_tos(socket.as_raw()) };
         if let Some(saved) = &self.saved {
             // What it has inherited is of no use to it, nor to an agent that gets it; the user data is no reference.
             // SAFETY: The socket is valid.
@@ -168,7 +186,7 @@ impl<W: Watcher> Socket<W> {
         if ret == errno::einprogress().to_errno() {
             return Ok(());
         }
-        to_result(ret)
+        to_result(ret).map_err(end)
     }
 
     /// The address that `get` finds, which is called with the socket, and room for any address.
@@ -198,6 +216,12 @@ impl<W: Watcher> Socket<W> {
     pub(crate) fn limit_silence(&self, seconds: u32) {
         // SAFETY: The socket is valid.
         unsafe { bindings::kfi_sock_limit_silence(self.as_raw(), seconds) };
+    }
+
+    /// Says which type of service, or traffic class, packets carry.
+    pub(crate) fn set_tos(&self, tos: u8) {
+        // SAFETY: The socket is valid.
+        unsafe { bindings::kfi_sock_set_tos(self.as_raw(), tos) };
     }
 
     /// Hears of changes, until [`Self::unwatch`]; at first of what has happened before.
@@ -341,7 +365,7 @@ impl<W: Watcher> Socket<W> {
     /// The error of the connection, which is told once.
     pub(crate) fn error(&self) -> Result {
         // SAFETY: The socket is valid.
-        to_result(unsafe { bindings::kfi_sock_error(self.as_raw()) })
+        to_result(unsafe { bindings::kfi_sock_error(self.as_raw()) }).map_err(end)
     }
 
     /// Gives bytes to TCP, as many as there is room for; `EAGAIN` for none. They may be reused when this returns.
@@ -377,7 +401,7 @@ impl<W: Watcher> Socket<W> {
                 size,
             )
         };
-        usize::try_from(ret).map_err(|_| Error::from_errno(ret))
+        usize::try_from(ret).map_err(|_| end(Error::from_errno(ret)))
     }
 
     /// Where in the stream the bytes end that were given to TCP. For who sends: nobody else adds some meanwhile.

@@ -127,6 +127,10 @@ unsafe fn fill_tx(conn: &Conn, op: &bindings::kfi_op, slot: &mut TxOp) -> Result
         slot.access = Access {
             read: op.access & bindings::KFI_ACCESS_REMOTE_READ != 0,
             write: op.access & bindings::KFI_ACCESS_REMOTE_WRITE != 0,
+            // What the peer may write, so may the consumer, as over verbs.
+            fill: op.access
+                & (bindings::KFI_ACCESS_LOCAL_WRITE | bindings::KFI_ACCESS_REMOTE_WRITE)
+                != 0,
         };
     }
     if listed {

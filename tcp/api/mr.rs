@@ -45,7 +45,13 @@ pub(super) unsafe extern "C" fn alloc(
     // SAFETY: By the function's contract.
     let domain = unsafe { object::borrow::<_, Domain>(domain) };
     let gaps = kind == bindings::kfi_mr_type_KFI_MR_SG_GAPS;
-    object::into_ptr(Region::new(domain.into(), max_sg, gaps).map(object::give))
+    object::into_ptr(Region::new(domain.into(), max_sg, gaps).map(|region| {
+        let mr = object::give(region);
+        // From the beginning, as 0 is the key of mapped memory.
+        // SAFETY: Nobody else knows the region yet.
+        unsafe { next_key(mr) };
+        mr
+    }))
 }
 
 /// # Safety

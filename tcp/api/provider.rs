@@ -73,6 +73,7 @@ unsafe extern "C" fn resolve(
             net,
             src,
             dst,
+            tos: u8::try_from(attr.tos).ok(),
             own_port: attr.flags & tcp::OWN_PORT != 0,
             // SAFETY: By the function's contract.
             tls: unsafe { Tls::from_raw(attr.tls) }?,

@@ -68,6 +68,8 @@ pub(crate) struct Request<'a> {
     pub(crate) src: Option<Addr>,
     /// The peer's.
     pub(crate) dst: Addr,
+    /// Type of service, if it matters.
+    pub(crate) tos: Option<u8>,
     /// Whether the port is one of the network, and not a service number.
     pub(crate) own_port: bool,
     /// The keys for TLS, if it is to be used.
@@ -237,6 +239,7 @@ impl Conn {
             control.tls = tls;
             control.local = request.src.unwrap_or(Addr::none());
             control.peer = request.dst;
+            control.tos = request.tos;
             if !request.own_port {
                 control.service = request.dst.port().into();
             }
@@ -308,13 +311,13 @@ impl Conn {
         if self.side != Side::Active || param.private.len() > PRIVATE_MAX {
             return Err(EINVAL);
         }
-        let (local, peer, service) = {
+        let (local, peer, service, tos) = {
             let mut control = self.control.lock();
             if control.phase != Phase::Idle {
                 return Err(EINVAL);
             }
             control.phase = Phase::Connecting;
-            (control.local, control.peer, control.service)
+            (control.local, control.peer, control.service, control.tos)
         };
         let connect = || -> Result {
             let offer = Offer::new(self, service, param)?;
@@ -325,6 +328,9 @@ impl Conn {
             };
             let mut socket = Socket::new(&self.net, &to)?;
             socket.limit_silence(params::timeout());
+            if let Some(tos) = tos {
+                socket.set_tos(tos);
+            }
             if local.family() != 0 {
                 let from = if service != 0 {
                     local.with_port(0)

@@ -18,6 +18,7 @@ fn access(byte: u8) -> Access {
     Access {
         read: byte & 1 != 0,
         write: byte & 2 != 0,
+        fill: byte & 4 != 0,
     }
 }
 
@@ -114,7 +115,11 @@ pub fn run(input: &mut Input<'_>) {
                 let want = match r.live {
                     Some(g) if g.owner == owner => {
                         let end = u128::from(addr) + u128::from(len);
-                        if wanted.read && !g.access.read || wanted.write && !g.access.write {
+                        let grants = g.access;
+                        if wanted.read && !grants.read
+                            || wanted.write && !grants.write
+                            || wanted.fill && !grants.fill
+                        {
                             Err(Fault::Access)
                         } else if addr < g.base || end > u128::from(g.base) + u128::from(g.len) {
                             Err(Fault::Range)

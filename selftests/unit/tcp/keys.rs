@@ -17,14 +17,9 @@ const SECRET: [u32; 6] = [
     0x0bad_cafe,
     0x1234_5678,
 ];
-const READ: Access = Access {
-    read: true,
-    write: false,
-};
-const WRITE: Access = Access {
-    read: false,
-    write: true,
-};
+const READ: Access = Access::READ;
+const WRITE: Access = Access::WRITE;
+const FILL: Access = Access::FILL;
 
 fn table(slots: usize) -> Table<Vec<Slot>> {
     Table::new(vec![Slot::new(); slots], SECRET)
@@ -71,6 +66,8 @@ fn a_key_is_good_for_its_memory_only() {
     }
     assert_eq!(t.check(7, key, 0x1000, 1, READ).unwrap().id, id);
     assert_eq!(t.check(7, key, 0x1000, 1, WRITE), Err(Fault::Access));
+    assert_eq!(t.check(7, key, 0x1000, 1, FILL), Err(Fault::Access));
+    assert!(t.check(7, key, 0x1000, 1, Access::NONE).is_ok());
     // Another connection, another table's key, a key with more than 32 bits, none at all.
     assert_eq!(t.check(8, key, 0x1000, 1, READ), Err(Fault::Key));
     assert_eq!(t.check(7, key | 1 << 32, 0x1000, 1, READ), Err(Fault::Key));
@@ -273,6 +270,7 @@ fn random_use_agrees_with_a_model() {
                     access: Access {
                         read: random.below(2) == 0,
                         write: random.below(2) == 0,
+                        fill: random.below(2) == 0,
                     },
                     base: random.below(64),
                     len: random.below(64),
@@ -298,11 +296,12 @@ fn random_use_agrees_with_a_model() {
                     *live.keys().nth(at).unwrap()
                 };
                 let (owner, addr, len) = (random.below(3), random.below(140), random.below(80));
-                let wanted = if random.below(2) == 0 { READ } else { WRITE };
+                let wanted = [READ, WRITE, FILL][random.below(3) as usize];
                 let want = live.get(&key).is_some_and(|&(o, base, l, a)| {
                     o == owner
                         && (a.read || !wanted.read)
                         && (a.write || !wanted.write)
+                        && (a.fill || !wanted.fill)
                         && addr >= base
                         && u128::from(addr) + u128::from(len) <= u128::from(base) + u128::from(l)
                 });
