@@ -1,15 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # What kfi promises to a consumer, tested by the module kfi_test: arguments, errors, data, endings. Its log is the result.
-# kfi-test: limit=90 order=4 devices=all
+# kfi-test: kernels=stock,uml,uml-debug,uml-noib limit=90 order=4 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_test "$(driver_module)"
+# Network devices without an RDMA device.
+no_rdma_up() { ip link set lo up && ip link add w0 type veth peer name w1 && ip addr add 10.0.9.1/24 dev w0 && ip link set w0 up && ip link set w1 up; }
 # For the test of a message without a receive.
-modprobe kfi tcp_credits=1 && ports_up && provider_up || { ktap_print_header; ktap_set_plan 1; ktap_test_fail "devices and provider"; ktap_finished; }
-dmesg -C
-modprobe kfi_test addr=$IP0 src=$IP1
+modprobe kfi tcp_credits=1 && ports_up && no_rdma_up && provider_up || { ktap_print_header; ktap_set_plan 1; ktap_test_fail "devices and provider"; ktap_finished; }
+# kfi_test_ipv6.sh
+if [ "${KFI_FAMILY:-4}" = 6 ]; then
+	IP0=fd00::1 IP1=fd00::2
+	ip addr add $IP0/64 dev v0 nodad && ip addr add $IP1/64 dev v1 nodad
+fi
+said_by kfi_test addr=$IP0 src=$IP1
 rc=$?
-dmesg | sed -n 's/^.*kfi_test: //p'
+ip link del w0
 unloaded kfi_test || echo "# kfi_test does not unload"
 exit $((rc ? KSFT_FAIL : KSFT_PASS))

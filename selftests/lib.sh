@@ -95,6 +95,17 @@ unloaded()
 	done
 }
 
+# said_by MODULE [PARAMETER...]: loads a module that prints its results, and shows them; returns what modprobe returns.
+said_by()
+{
+	local rc=0
+
+	dmesg -C
+	modprobe "$@" || rc=$?
+	dmesg | sed -n "s/^.*$1: //p"
+	return $rc
+}
+
 # --- RDMA ports ----------------------------------------------------------------------------------
 
 # driver_module: the module of the soft driver under test; with tcp there is none.
@@ -494,6 +505,27 @@ perf_run()
 	[ $rc -eq 0 ] || cat /tmp/perf.result >&2
 	return $rc
 }
+# lends BYTES COMMAND...: so many are sent over TCP without copying them while COMMAND runs.
+lent_bytes() { sed -n 's/^lent_bytes //p' /sys/kernel/debug/kfi/tcp; }
+lends()
+{
+	local before wanted=$1 lent
+	before=$(lent_bytes)
+	shift
+	"$@" || return
+	lent=$(($(lent_bytes) - before))
+	[ "$lent" = "$wanted" ] || { echo "$lent bytes are lent, not $wanted: $*"; return 1; }
+}
+# peers_hold: connections of tcp_peer.py to the kfi server, on which nothing happens. peers_let_go ends them.
+peers_hold()
+{
+	mkfifo /tmp/hold || return
+	python3 "$KFI_SELFTESTS/tcp_peer.py" $IP0 "$(perf_port kfi)" $IP1 hold < /tmp/hold > /tmp/hold.out &
+	held=$!
+	exec 8> /tmp/hold
+	wait_until grep -q held /tmp/hold.out
+}
+peers_let_go() { exec 8>&-; wait "$held"; rm /tmp/hold; }
 perf_value() { sed -n "s/^$1=//p" "${2:-/tmp/perf.result}"; }
 # perf_end: servers and clients that are left.
 perf_end()

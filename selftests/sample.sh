@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 # The sample consumer in C: hears of devices, listens, connects to itself, sends a question with a key, and gets the answer
 # by a message and in its memory.
-# kfi-test: limit=40 order=3 devices=all
+# kfi-test: kernels=stock,uml,uml-debug,uml-noib limit=40 order=3 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi kfi_sample "$(driver_module)"
 
-sample() { dmesg -C; modprobe kfi_sample "$@"; local rc=$?; dmesg | sed -n 's/^.*kfi_sample: //p'; modprobe -r kfi_sample; return $rc; }
+sample() { local rc=0; said_by kfi_sample "$@" || rc=$?; modprobe -r kfi_sample; return $rc; }
 # What it says must be there in this order.
 talk='devices server got "question" client got "answer" client'"'"'s region has "answer" '
 conversation()

@@ -6,7 +6,6 @@
 
 need_module rdma_verbs_test "$(driver_module)"
 
-in_kernel() { dmesg -C; modprobe rdma_verbs_test poll="$1"; local rc=$?; dmesg | sed -n 's/^.*rdma_verbs_test: //p'; return $rc; }
 no_device() { [ -z "$(ls /sys/class/infiniband)" ]; }
 devices_gone() { rdma link del "$DEV0" && rdma link del "$DEV1" && no_device; }
 devices_back() { port_up 0 && port_up 1; }
@@ -15,11 +14,11 @@ quiet() { ! dmesg | grep 'rdma_verbs_test: not ok'; }
 ktap_print_header
 ktap_set_plan 8
 ktap_test "devices" ports_up
-ktap_test "tests in the kernel, softirq" in_kernel 0
+ktap_test "tests in the kernel, softirq" said_by rdma_verbs_test poll=0
 ktap_test "devices go under load" devices_gone
 ktap_test "the module unloads" unloaded rdma_verbs_test
 ktap_test "devices come back" devices_back
-ktap_test "tests in the kernel, workqueue" in_kernel 1
+ktap_test "tests in the kernel, workqueue" said_by rdma_verbs_test poll=1
 ktap_test "the module unloads under load" unloaded rdma_verbs_test
 ktap_test "no complaint" quiet
 ktap_finished

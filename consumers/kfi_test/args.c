@@ -2,6 +2,7 @@
 /* kfi_test: arguments that are refused, without a connection. */
 #define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
 
+#include <linux/in6.h>
 #include <linux/inet.h>
 #include <net/net_namespace.h>
 #include "kfi_test.h"
@@ -83,6 +84,22 @@ static int resolve_family(void)
 	return ok ? 0 : -EBADMSG;
 }
 
+static int resolve_numbers(void)
+{
+	struct completion done;
+	struct kfi_resolve_attr attr = resolve_attr(&done);
+	bool ok;
+
+	attr.tos = 256;
+	ok = kfi_expect(resolve_errno(&attr), -EINVAL);
+	attr.tos = -2;
+	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
+	attr = resolve_attr(&done);
+	attr.timeout_ms = (u32)INT_MAX + 1;
+	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
+	return ok ? 0 : -EBADMSG;
+}
+
 static int resolve_provider(void)
 {
 	struct completion done;
@@ -105,33 +122,39 @@ static void outcome_resolved(struct kfi_info *info, int status, void *priv)
 	complete(&out->done);
 }
 
-static int resolve_no_device(void)
+/* What comes of resolving @to with the provider under test alone, by the answer or the callback. */
+static int resolve_outcome(const char *to)
 {
 	struct completion unused;
 	struct kfi_resolve_attr attr = resolve_attr(&unused);
 	struct sockaddr_storage dst = { };
 	struct outcome out = { };
 	struct kfi_info *info;
-	int status;
 
-	/* A documentation address: no route leads there through an RDMA device. */
-	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &dst);
+	inet_pton_with_scope(&init_net, AF_INET, to, "7000", &dst);
 	attr.dst = (struct sockaddr *)&dst;
+	attr.src = NULL;
+	attr.provider = kfi_test_device->provider_name;
 	attr.done = outcome_resolved;
 	attr.priv = &out;
 	init_completion(&out.done);
 	info = kfi_resolve(&attr);
-	if (IS_ERR(info)) {
-		status = PTR_ERR(info);
-	} else {
-		wait_for_completion(&out.done);
-		status = out.status;
-		kfi_info_put(info);
-	}
-	if (status == -EHOSTUNREACH || status == -ENODEV)
-		return 0;
-	kfi_say("the outcome is %d", status);
-	return -EBADMSG;
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	wait_for_completion(&out.done);
+	kfi_info_put(info);
+	return out.status;
+}
+
+static int resolve_no_device(void)
+{
+	/* Addresses of this host, of network devices that no RDMA device belongs to. TCP takes them. */
+	int wanted = kfi_test_tcp() ? 0 : -ENODEV;
+	bool ok;
+
+	ok = kfi_expect(resolve_outcome("10.0.9.1"), wanted);
+	ok &= kfi_expect(resolve_outcome("127.0.0.1"), wanted);
+	return ok ? 0 : -EBADMSG;
 }
 
 static int resolve_cancel(void)
@@ -215,6 +238,39 @@ static int listen_in_use(void)
 	return ok ? 0 : -EBADMSG;
 }
 
+/* The wildcard of IPv6 beside that of IPv4: room for both, if the former takes no IPv4. */
+static bool listen_both(u32 flags)
+{
+	/* The port is in the same place in both families. */
+	__be16 port = ((struct sockaddr_in *)&kfi_test_addr)->sin_port;
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = port };
+	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = port };
+	/* The RDMA core's word for it. */
+	int taken = kfi_test_tcp() ? -EADDRINUSE : -EADDRNOTAVAIL;
+	struct kfi_pep_attr attr = pep_attr();
+	struct kfi_pep *pep;
+	bool ok = true;
+	int i;
+
+	attr.provider = kfi_test_device->provider_name;
+	attr.flags = flags;
+	for (i = 0; i < 2; i++) {
+		attr.addr = (struct sockaddr *)&six;
+		attr.afonly = i;
+		pep = kfi_pep_open(&attr);
+		ok &= kfi_expect(PTR_ERR_OR_ZERO(pep), 0);
+		attr.addr = (struct sockaddr *)&four;
+		ok &= kfi_expect(listen_errno(&attr), attr.afonly ? 0 : taken);
+		kfi_pep_close(pep);
+	}
+	return ok;
+}
+
+static int listen_families(void)
+{
+	return listen_both(0) && listen_both(KFI_OWN_PORT) ? 0 : -EBADMSG;
+}
+
 static int listen_no_device(void)
 {
 	struct kfi_pep_attr attr = pep_attr();
@@ -224,10 +280,7 @@ static int listen_no_device(void)
 	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &addr);
 	attr.addr = (struct sockaddr *)&addr;
 	status = listen_errno(&attr);
-	if (status == -EADDRNOTAVAIL || status == -ENODEV)
-		return 0;
-	kfi_say("the outcome is %d", status);
-	return -EBADMSG;
+	return kfi_expect(status, -EADDRNOTAVAIL) ? 0 : -EBADMSG;
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -542,11 +595,13 @@ const struct kfi_case kfi_args_cases[] = {
 	{ "resolve: unknown flag", resolve_flags },
 	{ "resolve: missing pointers", resolve_pointers },
 	{ "resolve: address family and port", resolve_family },
+	{ "resolve: numbers out of range", resolve_numbers },
 	{ "resolve: unknown provider", resolve_provider },
 	{ "resolve: address with no device", resolve_no_device },
 	{ "resolve: no callback after the put", resolve_cancel },
 	{ "listen: arguments", listen_arguments },
 	{ "listen: port in use", listen_in_use },
+	{ "listen: IPv6 with IPv4, and beside it", listen_families },
 	{ "listen: address with no device", listen_no_device },
 	{ "domain: arguments", domain_arguments },
 	{ "device: name of a port", port_arguments },

@@ -39,7 +39,7 @@ struct kfi_info *kfi_test_resolve_start(kfi_resolve_fn done, void *priv)
 		.net = &init_net,
 		.src = kfi_test_src.ss_family ? (struct sockaddr *)&kfi_test_src : NULL,
 		.dst = (struct sockaddr *)&kfi_test_addr,
-		.tos = -1,
+		.tos = kfi_test_tos,
 		.provider = kfi_test_provider,
 		.done = done,
 		.priv = priv,
@@ -163,7 +163,8 @@ int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info 
 	};
 	struct kfi_ep *ep;
 
-	side->domain = kfi_domain_open(info->device, 0);
+	if (!side->domain)
+		side->domain = kfi_domain_open(info->device, 0);
 	if (IS_ERR(side->domain))
 		return PTR_ERR(side->domain);
 	side->cq = side_cq(side, pair, pair->max_tx + KFI_DEPTH + 8);
@@ -224,6 +225,22 @@ struct kfi_pair *kfi_pair_new(void)
 	return pair;
 }
 
+/* The active end, to where the tests' listener is, or would be. */
+int kfi_pair_open(struct kfi_pair *pair)
+{
+	struct kfi_info *info;
+	int status, ret;
+
+	info = kfi_test_resolve(&status);
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	ret = status ?: kfi_side_open(&pair->a, pair, info, false);
+	/* An endpoint owns it. */
+	if (!pair->a.ep)
+		kfi_info_put(info);
+	return ret;
+}
+
 /* Up to the request, which is left in pair->request. */
 int kfi_pair_request(struct kfi_pair *pair, const void *private_data, u32 len)
 {
@@ -235,21 +252,13 @@ int kfi_pair_request(struct kfi_pair *pair, const void *private_data, u32 len)
 		.retry_count = 7,
 		.rnr_retry_count = 7,
 	};
-	struct kfi_info *info;
-	int status = 0, ret;
+	int ret;
 
 	pair->pep = kfi_test_listen(pep_event, pair);
 	if (IS_ERR(pair->pep))
 		return PTR_ERR(pair->pep);
-	info = kfi_test_resolve(&status);
-	if (IS_ERR(info))
-		return PTR_ERR(info);
-	ret = status ?: kfi_side_open(&pair->a, pair, info, false);
-	if (ret) {
-		kfi_info_put(info);
-		return ret;
-	}
-	ret = kfi_ep_connect(pair->a.ep, &param);
+	ret = kfi_pair_open(pair);
+	ret = ret ?: kfi_ep_connect(pair->a.ep, &param);
 	return ret ?: kfi_test_wait(&pair->requested);
 }
 
@@ -391,10 +400,8 @@ void kfi_buf_fini(struct kfi_buf *buf)
 	buf_free(buf);
 }
 
-int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access)
+int kfi_buf_map(struct kfi_buf *buf)
 {
-	struct kfi_wait wait;
-	struct kfi_op op;
 	int nents, ret;
 
 	if (!buf->mr) {
@@ -413,6 +420,18 @@ int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access)
 	ret = kfi_mr_map_sg(buf->mr, &buf->sg, 1, NULL, PAGE_SIZE);
 	if (ret != 1)
 		return ret < 0 ? ret : -EIO;
+	return 0;
+}
+
+int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access)
+{
+	struct kfi_wait wait;
+	struct kfi_op op;
+	int ret;
+
+	ret = kfi_buf_map(buf);
+	if (ret)
+		return ret;
 	kfi_wait_init(&wait);
 	kfi_op_mr_reg(&op, &wait.ctx, buf->mr, access, KFI_OP_SIGNALED);
 	ret = kfi_ep_post(side->ep, &op, NULL);

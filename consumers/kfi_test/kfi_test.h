@@ -9,9 +9,9 @@
 
 #include <linux/atomic.h>
 #include <linux/completion.h>
-#include <linux/printk.h>
 #include <linux/slab.h>
 #include <kfi/kfi.h>
+#include "expect.h"
 
 /**
  * struct kfi_case - a test
@@ -36,6 +36,7 @@ extern const struct kfi_case kfi_args_cases[], kfi_setup_cases[], kfi_early_case
 /* Parameters of the module. */
 extern struct sockaddr_storage kfi_test_addr, kfi_test_src;
 extern const char *kfi_test_provider;
+extern int kfi_test_tos;
 /* The device that has the address, and what it can do. */
 extern struct kfi_device *kfi_test_device;
 extern u32 kfi_test_caps;
@@ -50,25 +51,13 @@ static inline bool kfi_test_tcp(void)
 	return !strcmp(kfi_test_device->provider_name, "tcp");
 }
 
-/* What a test says when it fails. */
-#define kfi_say(fmt, ...)	pr_info("# %s:%d: " fmt "\n", __func__, __LINE__, ##__VA_ARGS__)
-
-#define kfi_expect(what, wanted)						\
-({										\
-	long long got_ = (long long)(what), wanted_ = (long long)(wanted);	\
-										\
-	if (got_ != wanted_)							\
-		kfi_say("%s is %lld, not %lld", #what, got_, wanted_);		\
-	got_ == wanted_;							\
-})
-
 /**
  * struct kfi_buf - memory for messages and remote access
  * @va: the bytes
  * @len: their number
  * @dma: mapped address
  * @domain: where
- * @mr: region, after kfi_buf_expose()
+ * @mr: region, after kfi_buf_map(), registered by kfi_buf_expose()
  * @sg: its scatter list
  */
 struct kfi_buf {
@@ -103,7 +92,7 @@ struct kfi_wait {
 /**
  * struct kfi_side - one end of a connection
  * @ep: endpoint
- * @domain: its domain
+ * @domain: its domain; opened with it, unless it is there
  * @cq: its queue, for both directions
  * @srx: shared receive context or NULL
  * @established: ESTABLISHED came
@@ -185,6 +174,7 @@ int kfi_pair_accept(struct kfi_pair *pair, const void *private_data, u32 len);
 int kfi_pair_up(struct kfi_pair *pair);
 void kfi_pair_down(struct kfi_pair *pair);
 void kfi_pair_free(struct kfi_pair *pair);
+int kfi_pair_open(struct kfi_pair *pair);
 int kfi_side_open(struct kfi_side *side, struct kfi_pair *pair, struct kfi_info *info, bool passive);
 void kfi_side_close(struct kfi_side *side);
 
@@ -194,6 +184,7 @@ int kfi_wait_status(struct kfi_side *side, struct kfi_wait *wait, int status);
 
 int kfi_buf_init(struct kfi_buf *buf, struct kfi_domain *domain, u32 len, u8 fill);
 void kfi_buf_fini(struct kfi_buf *buf);
+int kfi_buf_map(struct kfi_buf *buf);
 int kfi_buf_expose(struct kfi_buf *buf, struct kfi_side *side, u32 access);
 struct kfi_sge kfi_buf_sge(struct kfi_buf *buf, u32 len);
 u64 kfi_buf_addr(struct kfi_buf *buf);

@@ -43,14 +43,12 @@ static int not_connected(void)
 {
 	struct kfi_pair *pair = kfi_pair_new();
 	struct kfi_wait rx[NR_RX], tx;
-	struct kfi_info *info;
-	int status, ret;
 	bool ok;
+	int ret;
 
 	if (!pair)
 		return -ENOMEM;
-	info = kfi_test_resolve(&status);
-	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	ret = kfi_pair_open(pair);
 	if (ret)
 		goto out;
 	ok = kfi_expect(post_nop(&pair->a, &tx), -ENOTCONN);
@@ -117,6 +115,56 @@ static int shutdown_in(struct kfi_pair *pair, struct kfi_wait *rx)
 	if (!ret && (!kfi_expect(atomic_read(&pair->a.nr_ended), 1) || !kfi_expect(atomic_read(&pair->p.nr_ended), 1)))
 		ret = -EBADMSG;
 	return ret;
+}
+
+/* Ends the connection in the callback of its first message. */
+struct ender {
+	struct kfi_ctx		ctx;
+	struct completion	done;
+	int			(*end)(struct kfi_ep *ep);
+	int			status;
+	int			ret;
+};
+
+static void end_received(struct kfi_ctx *ctx, struct kfi_comp *comp)
+{
+	struct ender *ender = container_of(ctx, struct ender, ctx);
+
+	ender->status = comp->status;
+	ender->ret = ender->end(comp->ep);
+	complete(&ender->done);
+}
+
+static int end_in_callback(struct kfi_pair *pair, struct kfi_wait *rx, int (*end)(struct kfi_ep *ep))
+{
+	struct ender ender = { .ctx.done = end_received, .end = end };
+	struct kfi_rx first = { .ctx = &ender.ctx };
+	struct kfi_wait tx;
+	unsigned int i;
+	int ret;
+
+	init_completion(&ender.done);
+	ret = kfi_ep_recv(pair->p.ep, &first, NULL);
+	ret = ret ?: post_receives(&pair->p, rx, NR_RX);
+	ret = ret ?: kfi_side_send(&pair->a, &tx, NULL, 0);
+	/* What is on this stack is not in use when this returns: the close flushes it, if nothing else does. */
+	if (ret || kfi_test_wait(&ender.done) || !kfi_expect(ender.status, 0) || !kfi_expect(ender.ret, 0))
+		ret = ret ?: -EBADMSG;
+	for (i = 0; i < NR_RX && !ret; i++)
+		ret = kfi_wait_status(&pair->p, &rx[i], -ECANCELED);
+	kfi_side_close(&pair->a);
+	kfi_side_close(&pair->p);
+	return ret ?: all_once(rx, NR_RX, -ECANCELED) ? 0 : -EBADMSG;
+}
+
+static int shutdown_in_callback(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	return end_in_callback(pair, rx, kfi_ep_shutdown);
+}
+
+static int abort_in_callback(struct kfi_pair *pair, struct kfi_wait *rx)
+{
+	return end_in_callback(pair, rx, kfi_ep_abort);
 }
 
 static int close_in(struct kfi_pair *pair, struct kfi_wait *rx)
@@ -294,6 +342,8 @@ static int shutdown(void) { return with_pair(KFI_POLL_SOFTIRQ, shutdown_in); }
 static int close(void) { return with_pair(KFI_POLL_SOFTIRQ, close_in); }
 static int post_closed(void) { return with_pair(KFI_POLL_SOFTIRQ, post_closed_in); }
 static int close_direct(void) { return with_pair(KFI_POLL_DIRECT, close_in); }
+static int callback_shutdown(void) { return with_pair(KFI_POLL_WORKQUEUE, shutdown_in_callback); }
+static int callback_abort(void) { return with_pair(KFI_POLL_UNBOUND_WORKQUEUE, abort_in_callback); }
 static int close_workqueue(void) { return with_pair(KFI_POLL_WORKQUEUE, close_in); }
 
 /*
@@ -422,6 +472,8 @@ const struct kfi_case kfi_life_cases[] = {
 	{ "life: drain of a direct queue", drain_direct },
 	{ "life: drain of a direct queue that somebody polls", poll_and_drain },
 	{ "life: shutdown is orderly on both sides", shutdown },
+	{ "life: shutdown in the callback of a completion", callback_shutdown },
+	{ "life: abort in the callback of a completion", callback_abort },
 	{ "life: close completes everything", close },
 	{ "life: posts are refused once a close has begun", post_closed },
 	{ "life: close with a direct queue", close_direct },

@@ -2,7 +2,7 @@
 /*
  * kfi_test: runs its cases when it is loaded and prints KTAP to the kernel's log.
  *
- *   modprobe kfi_test addr=10.0.0.1 src=10.0.0.2 [port=7471] [provider=verbs] [only=PREFIX]
+ *   modprobe kfi_test addr=10.0.0.1 src=10.0.0.2 [port=7471] [provider=verbs] [tos=40] [only=PREFIX]
  *
  * Loading succeeds if every test passes or is skipped; then it can be unloaded. It fails with -EBADMSG otherwise.
  */
@@ -33,6 +33,10 @@ MODULE_PARM_DESC(only, "run only the tests whose names start with this");
 static ushort port = 7471;
 module_param(port, ushort, 0444);
 MODULE_PARM_DESC(port, "port to listen on");
+
+int kfi_test_tos = -1;
+module_param_named(tos, kfi_test_tos, int, 0444);
+MODULE_PARM_DESC(tos, "type of service to connect with");
 
 struct sockaddr_storage kfi_test_addr, kfi_test_src;
 const char *kfi_test_provider;

@@ -193,9 +193,32 @@ static int old_key(void)
 /* ---------------------------------------------------------------------------------------------- */
 /* Local memory that is none                                                                       */
 
-/* The key of a region that is registered no more, for what one side posts; the other one does nothing wrong. */
-static int local_key(bool receive)
+static int spoil_ended(struct kfi_side *side, struct kfi_buf *buf)
 {
+	return kfi_buf_expose(buf, side, KFI_ACCESS_ALL) ?: invalidate(side, buf);
+}
+
+static int spoil_unregistered(struct kfi_side *side, struct kfi_buf *buf)
+{
+	int ret = kfi_buf_map(buf);
+
+	/* If the key were that of mapped memory, this would be some. */
+	if (!ret)
+		buf->mr->iova = buf->dma;
+	return ret;
+}
+
+static int spoil_constant(struct kfi_side *side, struct kfi_buf *buf)
+{
+	return kfi_buf_expose(buf, side, KFI_ACCESS_REMOTE_READ);
+}
+
+/*
+ * A region that is no good for what one side posts: a message, a receive, or a read. The other side does nothing wrong.
+ */
+static int local_key(enum kfi_opcode opcode, int (*spoil)(struct kfi_side *side, struct kfi_buf *buf))
+{
+	bool receive = opcode == KFI_OP_RECV;
 	struct kfi_pair *pair = kfi_pair_new();
 	struct kfi_buf abuf = { }, pbuf = { };
 	struct kfi_wait tx, rx;
@@ -213,10 +236,14 @@ static int local_key(bool receive)
 	ret = kfi_pair_up(pair);
 	ret = ret ?: kfi_buf_init(&abuf, pair->a.domain, LEN, 1);
 	ret = ret ?: kfi_buf_init(&pbuf, pair->p.domain, LEN, 2);
-	ret = ret ?: kfi_buf_expose(buf, side, KFI_ACCESS_ALL);
-	ret = ret ?: invalidate(side, buf);
-	ret = ret ?: kfi_side_recv(&pair->p, &rx, &pbuf, 100);
-	ret = ret ?: kfi_side_send(&pair->a, &tx, &abuf, 100);
+	ret = ret ?: spoil(side, buf);
+	if (opcode == KFI_OP_READ) {
+		ret = ret ?: kfi_buf_expose(&pbuf, &pair->p, KFI_ACCESS_ALL);
+		ret = ret ?: kfi_side_rma(&pair->a, &tx, KFI_OP_READ, &abuf, 100, kfi_buf_addr(&pbuf), pbuf.mr->rkey);
+	} else {
+		ret = ret ?: kfi_side_recv(&pair->p, &rx, &pbuf, 100);
+		ret = ret ?: kfi_side_send(&pair->a, &tx, &abuf, 100);
+	}
 	if (!ret) {
 		ret = kfi_wait_for(side, wait);
 		/* siw_check_mem() and rxe's copy_data() fail, and the soft drivers have other names for that. */
@@ -232,7 +259,7 @@ static int local_key(bool receive)
 	}
 	kfi_side_close(&pair->a);
 	kfi_side_close(&pair->p);
-	if (!ret && !kfi_buf_is(&pbuf, 0, LEN, 2))
+	if (!ret && !(kfi_buf_is(&abuf, 0, LEN, 1) && kfi_buf_is(&pbuf, 0, LEN, 2)))
 		ret = -EBADMSG;
 	kfi_buf_fini(&abuf);
 	kfi_buf_fini(&pbuf);
@@ -240,14 +267,57 @@ static int local_key(bool receive)
 	return ret;
 }
 
-static int local_key_send(void)
+static int local_ended_send(void) { return local_key(KFI_OP_SEND, spoil_ended); }
+static int local_ended_receive(void) { return local_key(KFI_OP_RECV, spoil_ended); }
+static int local_unregistered(void) { return local_key(KFI_OP_SEND, spoil_unregistered); }
+static int local_constant_receive(void) { return local_key(KFI_OP_RECV, spoil_constant); }
+
+/* Over iWARP it is the region's right to be written by the peer that counts. */
+static int local_constant_read(void)
 {
-	return local_key(false);
+	return kfi_test_iwarp() ? KFI_SKIP : local_key(KFI_OP_READ, spoil_constant);
 }
 
-static int local_key_receive(void)
+/* The key of a region that another endpoint of the domain has registered: over RDMA it is good all the same. */
+static int local_other(void)
 {
-	return local_key(true);
+	struct kfi_pair *first = kfi_pair_new(), *second = kfi_pair_new();
+	struct kfi_buf abuf = { }, pbuf = { };
+	struct kfi_wait tx, rx;
+	int ret;
+
+	if (!first || !second) {
+		kfree(first);
+		kfree(second);
+		return -ENOMEM;
+	}
+	ret = kfi_pair_up(first);
+	/* Both listen at the same address. */
+	kfi_pep_close(first->pep);
+	first->pep = NULL;
+	if (!ret)
+		second->a.domain = kfi_domain_get(first->a.domain);
+	ret = ret ?: kfi_pair_up(second);
+	ret = ret ?: kfi_buf_init(&abuf, first->a.domain, LEN, 1);
+	ret = ret ?: kfi_buf_init(&pbuf, second->p.domain, LEN, 2);
+	ret = ret ?: kfi_buf_expose(&abuf, &first->a, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_side_recv(&second->p, &rx, &pbuf, 100);
+	ret = ret ?: kfi_side_send(&second->a, &tx, &abuf, 100);
+	ret = ret ?: kfi_wait_status(&second->a, &tx, kfi_test_tcp() ? -EFAULT : 0);
+	ret = ret ?: kfi_wait_status(&second->p, &rx, kfi_test_tcp() ? -ECANCELED : 0);
+	/* The endpoint that has registered it does not notice. */
+	ret = ret ?: kfi_side_recv(&first->p, &rx, NULL, 0);
+	ret = ret ?: kfi_side_send(&first->a, &tx, NULL, 0);
+	ret = ret ?: kfi_wait_status(&first->p, &rx, 0);
+	kfi_side_close(&first->a);
+	kfi_side_close(&first->p);
+	kfi_side_close(&second->a);
+	kfi_side_close(&second->p);
+	kfi_buf_fini(&abuf);
+	kfi_buf_fini(&pbuf);
+	kfi_pair_free(first);
+	kfi_pair_free(second);
+	return ret;
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -338,14 +408,14 @@ static void bulk_fini(struct bulk *bulk)
 			__free_page(bulk->pages[i]);
 }
 
-static int transfer(struct kfi_side *side, struct bulk *bulk, struct kfi_rma *rma, u64 raddr, u32 rkey,
-		    enum dma_data_direction dir)
+static int transfer(struct kfi_side *side, struct scatterlist *sg, u32 nents, struct kfi_rma *rma, u64 raddr,
+		    u32 rkey, enum dma_data_direction dir)
 {
 	struct kfi_wait wait;
 	int ret;
 
 	memset(rma, 0, sizeof(*rma));
-	ret = kfi_rma_init(rma, side->ep, bulk->sg, BULK_PAGES, 0, raddr, rkey, dir);
+	ret = kfi_rma_init(rma, side->ep, sg, nents, 0, raddr, rkey, dir);
 	if (ret) {
 		kfi_say("init: %d", ret);
 		return ret;
@@ -357,7 +427,7 @@ static int transfer(struct kfi_side *side, struct bulk *bulk, struct kfi_rma *rm
 	if (ret)
 		kfi_say("post of %u operations: %d", rma->nr_ops, ret);
 	ret = ret ?: kfi_wait_status(side, &wait, 0);
-	kfi_rma_fini(rma, bulk->sg, BULK_PAGES, dir);
+	kfi_rma_fini(rma, sg, nents, dir);
 	return ret;
 }
 
@@ -381,13 +451,13 @@ static int bulk_on(struct kfi_pair *pair, struct bulk *bulk, struct kfi_rma *rma
 
 	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
 	ret = ret ?: rma_arguments(a, bulk, rma);
-	ret = ret ?: transfer(a, bulk, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	ret = ret ?: transfer(a, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
 	if (ret)
 		return ret;
 	if (!kfi_buf_is(target, 0, len, 0x77))
 		return -EBADMSG;
 	memset(target->va, 0x88, len);
-	ret = transfer(a, bulk, rma, kfi_buf_addr(target), target->mr->rkey, DMA_FROM_DEVICE);
+	ret = transfer(a, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_FROM_DEVICE);
 	return ret ?: bulk_is(bulk, 0x88, 0x77) ? 0 : -EBADMSG;
 }
 
@@ -423,6 +493,67 @@ out:
 	return ret;
 }
 
+/* Of kmalloc(): pages of its own, and of slabs. A provider that sends pages by reference must not take them for any. */
+#define HEAP_LARGE	(64 * 1024)
+#define HEAP_SMALL	8192
+#define NR_HEAP		4
+
+static int heap_on(struct kfi_pair *pair, u8 *large, u8 *small[NR_HEAP], struct kfi_rma *rma, struct kfi_buf *target)
+{
+	struct scatterlist sg[NR_HEAP];
+	int ret, i;
+
+	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
+	if (ret)
+		return ret;
+	memset(large, 0x77, HEAP_LARGE);
+	sg_init_one(sg, large, HEAP_LARGE);
+	ret = transfer(&pair->a, sg, 1, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	if (ret || !kfi_buf_is(target, 0, HEAP_LARGE, 0x77))
+		return ret ?: -EBADMSG;
+	sg_init_table(sg, NR_HEAP);
+	for (i = 0; i < NR_HEAP; i++) {
+		memset(small[i], 0x88, HEAP_SMALL);
+		sg_set_buf(&sg[i], small[i], HEAP_SMALL);
+	}
+	ret = transfer(&pair->a, sg, NR_HEAP, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	return ret ?: kfi_buf_is(target, 0, NR_HEAP * HEAP_SMALL, 0x88) ? 0 : -EBADMSG;
+}
+
+static int heap_writes(void)
+{
+	u8 *large = kmalloc(HEAP_LARGE, GFP_KERNEL), *small[NR_HEAP];
+	struct kfi_rma *rma = kzalloc(sizeof(*rma), GFP_KERNEL);
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_buf target = { };
+	int ret = -ENOMEM, i;
+	bool there = true;
+
+	for (i = 0; i < NR_HEAP; i++) {
+		small[i] = kmalloc(HEAP_SMALL, GFP_KERNEL);
+		there &= !!small[i];
+	}
+	if (!there || !large || !rma || !pair)
+		goto out;
+	pair->max_rma = 1;
+	ret = kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&target, pair->p.domain, HEAP_LARGE, 0);
+	ret = ret ?: heap_on(pair, large, small, rma, &target);
+out:
+	if (pair) {
+		kfi_side_close(&pair->a);
+		kfi_side_close(&pair->p);
+	}
+	kfi_buf_fini(&target);
+	if (pair)
+		kfi_pair_free(pair);
+	for (i = 0; i < NR_HEAP; i++)
+		kfree(small[i]);
+	kfree(rma);
+	kfree(large);
+	return ret;
+}
+
 #define KFI_CAP_RMA	(KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR)
 
 const struct kfi_case kfi_remote_cases[] = {
@@ -431,9 +562,14 @@ const struct kfi_case kfi_remote_cases[] = {
 	{ "remote: range beyond the region", beyond, KFI_CAP_RMA },
 	{ "remote: access not granted", not_granted, KFI_CAP_RMA },
 	{ "remote: key that has ended", old_key, KFI_CAP_RMA },
-	{ "local: key of a message that has ended", local_key_send, KFI_CAP_MR },
-	{ "local: key of a receive that has ended", local_key_receive, KFI_CAP_MR },
+	{ "local: key of a message that has ended", local_ended_send, KFI_CAP_MR },
+	{ "local: key of a receive that has ended", local_ended_receive, KFI_CAP_MR },
+	{ "local: key of a region that was never registered", local_unregistered, KFI_CAP_MR },
+	{ "local: key of another endpoint of the domain", local_other, KFI_CAP_MR },
+	{ "local: a receive into memory that is not to be written", local_constant_receive, KFI_CAP_MR },
+	{ "local: a read into memory that is not to be written", local_constant_read, KFI_CAP_MR | KFI_CAP_RMA_READ },
 	{ "remote: message longer than the receive", too_long },
 	{ "rma: scatter list of many pieces", bulk_transfer, KFI_CAP_RMA },
+	{ "heap: writes of memory of kmalloc()", heap_writes, KFI_CAP_RMA },
 	KFI_CASES_END
 };

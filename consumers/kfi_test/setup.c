@@ -2,6 +2,8 @@
 /* kfi_test: connections coming about, or not. */
 #define pr_fmt(fmt)	KBUILD_MODNAME ": " fmt
 
+#include <linux/in6.h>
+#include <linux/inet.h>
 #include <net/net_namespace.h>
 #include "kfi_test.h"
 
@@ -73,9 +75,8 @@ static int private_data_too_long(void)
 	struct kfi_conn_param param = { .private_data_len = len, .retry_count = 7, .rnr_retry_count = 7 };
 	struct kfi_pair *pair = kfi_pair_new();
 	u8 *data = kzalloc(len, GFP_KERNEL);
-	struct kfi_info *info;
-	int status, ret;
 	bool ok;
+	int ret;
 
 	if (!pair || !data) {
 		kfree(pair);
@@ -83,8 +84,7 @@ static int private_data_too_long(void)
 		return -ENOMEM;
 	}
 	param.private_data = data;
-	info = kfi_test_resolve(&status);
-	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	ret = kfi_pair_open(pair);
 	if (ret)
 		goto out;
 	ok = kfi_expect(kfi_ep_connect(pair->a.ep, &param), -EMSGSIZE);
@@ -187,21 +187,11 @@ static void crowd_event(struct kfi_pep *pep, const struct kfi_event *event)
 static int crowd_connect(struct crowd *crowd, int n)
 {
 	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
-	struct kfi_info *info;
-	int status, ret;
 
 	crowd->pair[n] = kfi_pair_new();
 	if (!crowd->pair[n])
 		return -ENOMEM;
-	info = kfi_test_resolve(&status);
-	if (IS_ERR(info))
-		return PTR_ERR(info);
-	ret = status ?: kfi_side_open(&crowd->pair[n]->a, crowd->pair[n], info, false);
-	if (ret) {
-		kfi_info_put(info);
-		return ret;
-	}
-	return kfi_ep_connect(crowd->pair[n]->a.ep, &param);
+	return kfi_pair_open(crowd->pair[n]) ?: kfi_ep_connect(crowd->pair[n]->a.ep, &param);
 }
 
 static int crowd_in(struct crowd *crowd)
@@ -265,13 +255,11 @@ static int nobody_listens(void)
 {
 	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
 	struct kfi_pair *pair = kfi_pair_new();
-	struct kfi_info *info;
-	int status, ret;
+	int ret;
 
 	if (!pair)
 		return -ENOMEM;
-	info = kfi_test_resolve(&status);
-	ret = IS_ERR(info) ? PTR_ERR(info) : status ?: kfi_side_open(&pair->a, pair, info, false);
+	ret = kfi_pair_open(pair);
 	if (ret)
 		goto out;
 	ret = kfi_ep_connect(pair->a.ep, &param);
@@ -290,6 +278,59 @@ static int nobody_listens(void)
 		ret = ok ? 0 : -EBADMSG;
 	}
 out:
+	kfi_pair_free(pair);
+	return ret;
+}
+
+/* Somebody listens at all addresses of IPv6, and at no others. */
+static int other_family(void)
+{
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6 };
+	struct kfi_pep_attr attr = {
+		.net = &init_net,
+		.addr = (struct sockaddr *)&six,
+		.backlog = 8,
+		.afonly = true,
+		.provider = kfi_test_device->provider_name,
+		.event = crowd_event,
+	};
+	struct crowd crowd = { };
+	struct kfi_pep *pep;
+	int ret;
+
+	if (kfi_test_addr.ss_family != AF_INET)
+		return KFI_SKIP;
+	/* The port is in the same place in both families. */
+	six.sin6_port = ((struct sockaddr_in *)&kfi_test_addr)->sin_port;
+	atomic_set(&crowd.nr, CROWD);
+	attr.priv = &crowd;
+	pep = kfi_pep_open(&attr);
+	if (IS_ERR(pep))
+		return PTR_ERR(pep);
+	ret = nobody_listens();
+	kfi_pep_close(pep);
+	return ret ?: kfi_expect(atomic_read(&crowd.nr), CROWD) ? 0 : -EBADMSG;
+}
+
+/* Over TCP it shows when connecting. */
+static int no_route(void)
+{
+	struct kfi_conn_param param = { .retry_count = 7, .rnr_retry_count = 7 };
+	struct sockaddr_storage here = kfi_test_addr, src = kfi_test_src;
+	struct kfi_pair *pair = kfi_pair_new();
+	int ret;
+
+	if (!pair)
+		return -ENOMEM;
+	/* Of a network for documentation. From an address the RDMA core would take it for a neighbour's. */
+	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &kfi_test_addr);
+	kfi_test_src.ss_family = AF_UNSPEC;
+	ret = kfi_pair_open(pair);
+	kfi_test_addr = here;
+	kfi_test_src = src;
+	if (!ret && kfi_test_tcp())
+		ret = kfi_ep_connect(pair->a.ep, &param);
+	ret = kfi_expect(ret, -EHOSTUNREACH) ? 0 : -EBADMSG;
 	kfi_pair_free(pair);
 	return ret;
 }
@@ -439,6 +480,8 @@ const struct kfi_case kfi_setup_cases[] = {
 	{ "connect: request dropped", drop_request },
 	{ "connect: more requests than the backlog", backlog },
 	{ "connect: nobody listens", nobody_listens },
+	{ "connect: who listens takes another family alone", other_family },
+	{ "connect: no route leads there", no_route },
 	{ "connect: calls that do not fit", wrong_calls },
 	{ "open: arguments", open_arguments },
 	KFI_CASES_END

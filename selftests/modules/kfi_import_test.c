@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <net/net_namespace.h>
 #include <kfi/import.h>
+#include "../../consumers/kfi_test/expect.h"
 
 static char *addr;
 module_param(addr, charp, 0444);
@@ -37,16 +38,6 @@ MODULE_PARM_DESC(port, "port to listen on");
 #define AT(part)	((part) * PART)
 
 static struct sockaddr_storage listen_addr, src_addr;
-
-#define say(fmt, ...)	pr_info("# %s:%d: " fmt "\n", __func__, __LINE__, ##__VA_ARGS__)
-#define expect(what, wanted)						\
-({									\
-	long long got_ = (long long)(what), wanted_ = (long long)(wanted);	\
-									\
-	if (got_ != wanted_)						\
-		say("%s is %lld, not %lld", #what, got_, wanted_);	\
-	got_ == wanted_;						\
-})
 
 /* One work request or operation: who completes it, and what has come of it. */
 struct entry {
@@ -131,7 +122,7 @@ static int entry_wait(struct entry *entry, unsigned int nr)
 
 	for (i = 0; i < nr; i++) {
 		if (!wait_for_completion_timeout(&entry[i].done, TIMEOUT)) {
-			say("number %u does not complete", i);
+			kfi_say("number %u does not complete", i);
 			return -ETIME;
 		}
 	}
@@ -146,9 +137,9 @@ static bool in_order(struct entry *entry, int nr, int late)
 	int i;
 
 	for (i = 0; i < nr; i++) {
-		if (!expect(atomic_read(&entry[i].count), 1) || !expect(entry[i].status, 0) ||
-		    !expect(last < entry[i].order, true)) {
-			say("at number %d", i);
+		if (!kfi_expect(atomic_read(&entry[i].count), 1) || !kfi_expect(entry[i].status, 0) ||
+		    !kfi_expect(last < entry[i].order, true)) {
+			kfi_say("at number %d", i);
 			ok = false;
 		}
 		if (i != late)
@@ -291,7 +282,7 @@ static int event_wait(struct side *side, enum rdma_cm_event_type wanted)
 {
 	if (!wait_for_completion_timeout(&side->event, TIMEOUT))
 		return -ETIME;
-	return expect(side->last, wanted) ? 0 : -EPROTO;
+	return kfi_expect(side->last, wanted) ? 0 : -EPROTO;
 }
 
 static int pair_up(struct pair *pair, bool srq)
@@ -335,7 +326,7 @@ static int pair_up(struct pair *pair, bool srq)
 	ret = ret ?: side_import(a);
 	ret = ret ?: side_import(p);
 	if (ret)
-		say("no connection, or no view of it: %d", ret);
+		kfi_say("no connection, or no view of it: %d", ret);
 	return ret;
 }
 
@@ -472,7 +463,7 @@ static int ctx_read(struct side *side, struct entry *entry, unsigned int part, u
 static bool same(const u8 *got, const u8 *wanted)
 {
 	if (memcmp(got, wanted, PART)) {
-		say("%#x and so on, not %#x", got[0], wanted[0]);
+		kfi_say("%#x and so on, not %#x", got[0], wanted[0]);
 		return false;
 	}
 	return true;
@@ -552,16 +543,16 @@ static int mixed_in(struct pair *pair)
 	/* siw completes a message that is behind a read before it; what is fenced waits. */
 	late = rdma_protocol_iwarp(a->id->device, a->id->port_num) ? 2 : -1;
 	ok &= in_order(tx, 6, late) && in_order(&tx[6], 5, late);
-	ok &= expect(tx[2].order < tx[5].order && tx[8].order < tx[10].order, true);
+	ok &= kfi_expect(tx[2].order < tx[5].order && tx[8].order < tx[10].order, true);
 	ok &= in_order(p->rx, 4, -1);
 	for (i = 0; i < 4; i++)
 		ok &= same(p->page + AT(i), a->page + AT(i));
 	ok &= same(p->region.va + AT(5), a->page + AT(5));
 	ok &= same(a->region.va + AT(6), p->region.va + AT(6));
-	ok &= expect(tx[1].comp.ep == a->ep && tx[2].comp.ep == a->ep, true);
-	ok &= expect(tx[2].comp.opcode, KFI_OP_READ);
-	ok &= expect(p->rx[1].comp.opcode, KFI_OP_RECV) && expect(p->rx[1].comp.len, PART);
-	ok &= expect(p->rx[1].comp.ep == p->ep && p->rx[1].comp.ep->priv == p, true);
+	ok &= kfi_expect(tx[1].comp.ep == a->ep && tx[2].comp.ep == a->ep, true);
+	ok &= kfi_expect(tx[2].comp.opcode, KFI_OP_READ);
+	ok &= kfi_expect(p->rx[1].comp.opcode, KFI_OP_RECV) && kfi_expect(p->rx[1].comp.len, PART);
+	ok &= kfi_expect(p->rx[1].comp.ep == p->ep && p->rx[1].comp.ep->priv == p, true);
 	return ok ? 0 : -EBADMSG;
 }
 
@@ -619,7 +610,7 @@ static int native_in(struct pair *pair)
 	if (ret)
 		return ret;
 	ok = in_order(tx, 4, -1) && in_order(p->rx, 2, -1);
-	ok &= expect(tx[2].comp.opcode, KFI_OP_SEND) && expect(tx[2].comp.ep == a->ep, true);
+	ok &= kfi_expect(tx[2].comp.opcode, KFI_OP_SEND) && kfi_expect(tx[2].comp.ep == a->ep, true);
 	ok &= same(p->page + AT(0), a->page + AT(0)) && same(p->page + AT(1), a->page + AT(1));
 	ok &= same(p->region.va + AT(4), a->page + AT(4));
 	return ok ? 0 : -EBADMSG;
@@ -659,23 +650,23 @@ static int in_part_in(struct pair *pair)
 	kfi_op_nop(&last, &tx[1].ctx, KFI_OP_SIGNALED);
 	first.next = &native;
 	native.next = &last;
-	ok = expect(kfi_ep_post(a->ep, &first, &bad), -ECONNABORTED);
-	ok &= expect(bad == &native, true);
+	ok = kfi_expect(kfi_ep_post(a->ep, &first, &bad), -ECONNABORTED);
+	ok &= kfi_expect(bad == &native, true);
 	/* The drain needs room: there is some when the beginning has completed. */
 	ret = entry_wait(tx, 1) ?: entry_wait(entry, 1);
 	if (ret)
 		goto out;
-	ok &= expect(kfi_ep_abort(a->ep), 0);
+	ok &= kfi_expect(kfi_ep_abort(a->ep), 0);
 	kfi_ep_drain(a->ep, KFI_TX | KFI_RX);
 	while (taken < NR_TOO_MANY && atomic_read(&entry[taken].count))
 		taken++;
-	ok &= expect(taken >= DEPTH - 1 && taken < NR_TOO_MANY, true);
+	ok &= kfi_expect(taken >= DEPTH - 1 && taken < NR_TOO_MANY, true);
 	for (i = 0; i < NR_TOO_MANY; i++)
 		ok &= atomic_read(&entry[i].count) == (i < taken);
-	ok &= expect(atomic_read(&tx[0].count), 1) && expect(atomic_read(&tx[1].count), 0);
-	ok &= expect(atomic_read(&a->rx[0].count), 1) && expect(a->rx[0].status, -ECANCELED);
+	ok &= kfi_expect(atomic_read(&tx[0].count), 1) && kfi_expect(atomic_read(&tx[1].count), 0);
+	ok &= kfi_expect(atomic_read(&a->rx[0].count), 1) && kfi_expect(a->rx[0].status, -ECANCELED);
 	if (!ok)
-		say("%u of the chain were taken", taken);
+		kfi_say("%u of the chain were taken", taken);
 	ret = ok ? 0 : -EBADMSG;
 out:
 	if (ret) {
@@ -711,19 +702,14 @@ static int shared_in(struct pair *pair)
 		return ret;
 	ok = in_order(a->tx, 2, -1) && in_order(p->rx, 2, -1);
 	for (i = 0; i < 2; i++) {
-		ok &= expect(p->rx[i].comp.ep == p->ep, true) && expect(p->rx[i].comp.len, PART);
-		ok &= expect(p->rx[i].comp.opcode, KFI_OP_RECV);
+		ok &= kfi_expect(p->rx[i].comp.ep == p->ep, true) && kfi_expect(p->rx[i].comp.len, PART);
+		ok &= kfi_expect(p->rx[i].comp.opcode, KFI_OP_RECV);
 		ok &= same(p->page + AT(i), a->page + AT(i));
 	}
 	return ok ? 0 : -EBADMSG;
 }
 
 static int shared(void) { return with(true, shared_in); }
-
-static int errno_of(const void *ptr)
-{
-	return PTR_ERR_OR_ZERO(ptr);
-}
 
 static int refusals_in(struct pair *pair)
 {
@@ -739,11 +725,11 @@ static int refusals_in(struct pair *pair)
 	if (IS_ERR(other))
 		goto out;
 	/* Of another device, of another protection domain, and no imported domain at all. */
-	ok = expect(errno_of(kfi_ep_import(a->domain, p->id, p->qp, NULL)), -EINVAL);
-	ok &= expect(errno_of(kfi_ep_import(other, a->id, a->qp, NULL)), -EINVAL);
-	ok &= expect(errno_of(kfi_ep_import(own, a->id, a->qp, NULL)), -EINVAL);
-	ok &= expect(errno_of(kfi_srx_import(a->domain, p->srq)), -EINVAL);
-	ok &= expect(errno_of(kfi_srx_import(own, p->srq)), -EINVAL);
+	ok = kfi_expect(PTR_ERR_OR_ZERO(kfi_ep_import(a->domain, p->id, p->qp, NULL)), -EINVAL);
+	ok &= kfi_expect(PTR_ERR_OR_ZERO(kfi_ep_import(other, a->id, a->qp, NULL)), -EINVAL);
+	ok &= kfi_expect(PTR_ERR_OR_ZERO(kfi_ep_import(own, a->id, a->qp, NULL)), -EINVAL);
+	ok &= kfi_expect(PTR_ERR_OR_ZERO(kfi_srx_import(a->domain, p->srq)), -EINVAL);
+	ok &= kfi_expect(PTR_ERR_OR_ZERO(kfi_srx_import(own, p->srq)), -EINVAL);
 	kfi_domain_put(other);
 out:
 	if (!IS_ERR(pd))
@@ -765,7 +751,7 @@ static int unknown_device(void)
 	if (!device)
 		return -ENOMEM;
 	xa_init_flags(&device->client_data, XA_FLAGS_ALLOC);
-	ok = expect(errno_of(kfi_domain_import(&pd)), -ENODEV);
+	ok = kfi_expect(PTR_ERR_OR_ZERO(kfi_domain_import(&pd)), -ENODEV);
 	kfree(device);
 	return ok ? 0 : -EBADMSG;
 }
@@ -778,23 +764,23 @@ static int natives_in(struct pair *pair)
 	struct ib_cq *cq;
 	bool ok;
 
-	ok = expect(kfi_device_native(a->domain->device) == a->id->device, true);
-	ok &= expect(kfi_domain_native(a->domain) == a->pd, true);
-	ok &= expect(kfi_cq_native(a->cq_view) == a->cq, true);
-	ok &= expect(kfi_ep_native(a->ep) == a->qp, true);
-	ok &= expect(a->ep->priv == a, true);
-	ok &= expect(kfi_ep_addr(a->ep, true, &peer), 0);
-	ok &= expect(!memcmp(&peer, &listen_addr, 8), true);
+	ok = kfi_expect(kfi_device_native(a->domain->device) == a->id->device, true);
+	ok &= kfi_expect(kfi_domain_native(a->domain) == a->pd, true);
+	ok &= kfi_expect(kfi_cq_native(a->cq_view) == a->cq, true);
+	ok &= kfi_expect(kfi_ep_native(a->ep) == a->qp, true);
+	ok &= kfi_expect(a->ep->priv == a, true);
+	ok &= kfi_expect(kfi_ep_addr(a->ep, true, &peer), 0);
+	ok &= kfi_expect(!memcmp(&peer, &listen_addr, 8), true);
 	/* Who polls is the queue's business still. */
-	ok &= expect(a->cq_view->poll, KFI_POLL_SOFTIRQ) && expect(pair->p.cq_view->poll, KFI_POLL_WORKQUEUE);
-	ok &= expect(kfi_cq_poll(a->cq_view, -1), -EINVAL);
+	ok &= kfi_expect(a->cq_view->poll, KFI_POLL_SOFTIRQ) && kfi_expect(pair->p.cq_view->poll, KFI_POLL_WORKQUEUE);
+	ok &= kfi_expect(kfi_cq_poll(a->cq_view, -1), -EINVAL);
 	cq = ib_alloc_cq(a->id->device, NULL, 4, 0, IB_POLL_DIRECT);
 	if (IS_ERR(cq))
 		return PTR_ERR(cq);
 	direct = kfi_cq_import(a->domain, cq);
-	ok &= expect(errno_of(direct), 0);
+	ok &= kfi_expect(PTR_ERR_OR_ZERO(direct), 0);
 	if (!IS_ERR(direct)) {
-		ok &= expect(kfi_cq_poll(direct, -1), 0);
+		ok &= kfi_expect(kfi_cq_poll(direct, -1), 0);
 		kfi_cq_free(direct);
 	}
 	ib_free_cq(cq);
