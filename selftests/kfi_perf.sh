@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Every loop of kfi_perf, over kfi and over raw verbs, with its data verified: messages, RMA reads and writes, all ways of
 # polling, sizes around the borders of pages and packets.
-# kfi-test: kernels=uml,uml-debug limit=90 order=5 devices=all
+# kfi-test: kernels=uml,uml-debug,uml-noib limit=90 order=5 devices=all
 . "$(dirname "$0")/lib.sh"
 
 need_module kfi_perf "$(driver_module)"

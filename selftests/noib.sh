@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# A kernel without CONFIG_INFINIBAND: kfi loads, and its consumers run over TCP. tcp.sh runs there too.
+# A kernel without CONFIG_INFINIBAND: kfi loads, and kfi_perf runs over TCP. What it and the other
+# consumers do in detail is tested there by their own tests.
 # kfi-test: kernels=uml-noib devices=none limit=60 order=1
 . "$(dirname "$0")/lib.sh"
 

@@ -67,6 +67,20 @@ forced()
 }
 excluded() { rule "*=any $IP0/32=!tcp" && serve_again && over verbs && fails -19 provider=tcp; }
 forbidden() { rule "10.0.0.0/8=none" && fails -19; }
+# Of IPv6, whose addresses no RDMA device has; the longest prefix counts, and those of IPv4 are not meant.
+of_ipv6()
+{
+	local six="[fd00::1]:7004" other="[fd00::2]:7004"
+
+	ip link set lo up && ip addr add fd00::1/64 dev lo nodad && ip addr add fd00::2/64 dev lo nodad || return
+	rule "" && perf_serve tcp provider= addr="[::]:7004" && over tcp addr="$six" src= && over tcp addr="$other" src= || return
+	rule "fd00::/64=none" && fails -19 addr="$six" src= && fails -19 addr="$other" src= && over tcp || return
+	rule "fd00::/16=!tcp fd00::1/128=tcp" && over tcp addr="$six" src= && fails -19 addr="$other" src= || return
+	rule "::/0=tcp 0.0.0.0/0=!tcp" && over tcp addr="$six" src= && fails -19 || return
+	rule ""
+	echo 0 > $PERF/server-tcp/run
+	rmdir $PERF/server-tcp
+}
 not_a_policy()
 {
 	local text
@@ -108,10 +122,11 @@ off()
 }
 
 ktap_print_header
-ktap_set_plan 15
+ktap_set_plan 16
 ktap_here "no RDMA device: TCP" without_devices || ktap_finished
 ktap_test "who listens can be seen" listens_tcp
 traced "the trace tells who was asked" asked_both
+ktap_test "addresses of IPv6" of_ipv6
 ktap_test "an RDMA device on both ends: verbs" with_devices
 ktap_test "a rejection is final" no_second_try
 ktap_test "a provider is forced" forced

@@ -4,7 +4,7 @@
 # kfi-test: kernels=stock,uml,uml-debug,uml-noib devices=none limit=90 order=6
 . "$(dirname "$0")/lib.sh"
 
-need_module kfi_perf
+need_module kfi_perf kfi_test
 few=$((KFI_SCALE > 1 ? 30 : 300))
 
 load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider=tcp; }
@@ -56,6 +56,20 @@ busy()
 	perf_set client run=1 > /dev/null 2>&1 &
 	wait_until established $((${base:-0} + 4))
 }
+# Signaled writes of 16 KiB and more, and nothing else.
+by_reference()
+{
+	local size what n=$((few / 10))
+
+	for size in 16384 70001 1048576; do
+		lends $((n * size)) checked loop=write size=$size depth=4 iterations=$n || return
+	done
+	lends 0 checked loop=write size=16383 depth=4 iterations=$n || return
+	for what in pingpong rate read; do
+		lends 0 checked loop=$what size=65536 depth=4 iterations=$n || return
+	done
+	lends 0 modprobe kfi_test addr=$IP0 src=$IP1 provider=tcp only=heap && unloaded kfi_test
+}
 client_aborts()
 {
 	local loop
@@ -100,8 +114,60 @@ over_ipv6()
 	done
 }
 
+open_port() { (: < "/dev/tcp/$IP0/$1") 2> /dev/null; }
+other_port()
+{
+	unload && load tcp_port=4711 && checked loop=pingpong iterations=$few verify=1 && open_port 4711 && ! open_port 20077
+}
+# carries VALUE [PARAMETER...]: that type of service is on each packet with data, in both directions, of a connection that
+# kfi_test makes with these parameters.
+carries()
+{
+	local rc
+
+	python3 - "$1" "${@:2}" <<-P
+	import socket, struct, subprocess, sys
+	PORT = 20077
+	tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+	subprocess.run(["modprobe", "kfi_test", "provider=tcp", "only=nop", *sys.argv[2:]], check=True)
+	tap.setblocking(False)
+	seen = {"there": set(), "back": set()}
+	try:
+	    while True:
+	        packet = tap.recv(65536)
+	        if packet[0] >> 4 == 4:
+	            tos, proto, head = packet[1], packet[9], (packet[0] & 15) * 4
+	            (end,) = struct.unpack_from(">H", packet, 2)
+	        elif packet[0] >> 4 == 6:
+	            tos, proto, head = (packet[0] & 15) << 4 | packet[1] >> 4, packet[6], 40
+	            end = 40 + struct.unpack_from(">H", packet, 4)[0]
+	        else:
+	            continue
+	        if proto == 6 and end > head + (packet[head + 12] >> 4) * 4:
+	            src, dst = struct.unpack_from(">HH", packet, head)
+	            if PORT in (src, dst):
+	                seen["there" if dst == PORT else "back"].add(tos)
+	except BlockingIOError:
+	    pass
+	print(seen)
+	sys.exit(seen != {"there": {int(sys.argv[1])}, "back": {int(sys.argv[1])}})
+	P
+	rc=$?
+	unloaded kfi_test && return $rc
+}
+# The two bits of ECN are TCP's.
+types_of_service()
+{
+	local ends
+
+	for ends in "addr=$IP0 src=$IP1" "addr=::1 src=::1" "addr=::ffff:$IP0 src=::ffff:$IP1"; do
+		# shellcheck disable=SC2086 # words
+		carries 40 $ends tos=0x2b && carries 0 $ends || { echo "$ends"; return 1; }
+	done
+}
+
 ktap_print_header
-ktap_set_plan 22
+ktap_set_plan 25
 ktap_here "a server" setup || ktap_finished
 for what in pingpong rate read write; do
 	ktap_test "$what, all sizes" sizes $what
@@ -112,6 +178,7 @@ for poll in softirq workqueue unbound direct; do
 	ktap_test "polling: $poll" checked poll=$poll loop=rate size=4096 depth=16 iterations=$few verify=1
 done
 ktap_test "the data cross the veth pair" crossed
+ktap_test "what is sent without copying it" by_reference
 ktap_test "8 connections" checked conns=8 loop=pingpong size=256 iterations=$few verify=1
 ktap_test "latency is measured" eval 'perf_run kfi provider=tcp latency=1 loop=pingpong iterations=$few && [ "$(perf_value lat_ns_p500)" -gt 0 ]'
 ktap_test "nobody there: a clear error" eval '! perf_run kfi provider=tcp addr=$IP0:7999 && [ "$(perf_value error)" -lt 0 ]'
@@ -121,4 +188,6 @@ ktap_test "clients that go away under load" client_aborts
 ktap_test "servers that go away under load" server_goes
 ktap_test "with CRC32C" digests
 ktap_test "IPv6" over_ipv6
+ktap_test "type of service" types_of_service
+ktap_test "another port" other_port
 ktap_test "servers end, modules unload" unload

@@ -8,7 +8,8 @@
 need_module kfi_perf sch_netem
 few=$((KFI_SCALE > 1 ? 20 : 100)) kills=$((KFI_SCALE > 1 ? 5 : 20))
 [ -z "$KFI_LONG" ] || few=$((few * 10)) kills=$((kills * 10))
-server=$PERF/server-kfi/result
+# What is tested: where the server says what it sees, how a client gets there, over which links.
+server=$PERF/server-kfi/result there=() links="v0 v1"
 
 load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider=tcp; }
 setup() { veth_up && load; }
@@ -19,12 +20,12 @@ bad()
 {
 	local dev
 
-	for dev in v0 v1; do
+	for dev in $links; do
 		tc qdisc del dev $dev root 2> /dev/null
 		[ $# -eq 0 ] || tc qdisc add dev $dev root netem "$@" || return
 	done
 }
-dropped() { tc -s qdisc show dev v0 | sed -n 's/.*dropped \([0-9]*\).*/\1/p' | head -n 1; }
+dropped() { tc -s qdisc show dev "${links%% *}" | sed -n 's/.*dropped \([0-9]*\).*/\1/p' | head -n 1; }
 arrived() { [ "$(perf_value ops $server)" = "$1" ]; }
 # checked LOOP KEY=VALUE...: all data are right, each operation completes once, and the server has seen as many messages.
 checked()
@@ -33,7 +34,7 @@ checked()
 	shift
 
 	before=$(perf_value ops $server)
-	perf_run kfi provider=tcp loop="$loop" verify=1 "$@" || return
+	perf_run kfi provider=tcp "${there[@]}" loop="$loop" verify=1 "$@" || return
 	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" = 1 ] && [ "$(perf_value mismatches)" = 0 ] &&
 		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] &&
 		[ "$(perf_value mismatches $server)" = 0 ] || { cat /tmp/perf.result >&2; return 1; }
@@ -55,6 +56,12 @@ over() # NETEM...
 	return $rc
 }
 losing() { bad loss 3% && loops && [ "$(dropped)" -gt 0 ]; local rc=$?; bad; return $rc; }
+over_ipv6()
+{
+	local server=$PERF/server-tcp/result there=(addr="[::1]:7001" src=::1) links=lo
+
+	perf_serve tcp addr="[::1]:7001" && losing
+}
 
 # busy LOOP: a client that does not end by itself, in the background
 established() { [ "$(perf_value connected $server)" -ge "$1" ]; }
@@ -109,17 +116,12 @@ link_stays_down()
 # Connections on which nothing happens, whose peers are gone: keepalive notices.
 idle_peers_die()
 {
-	local base pid rc=0
+	local base rc=0
 
 	base=$(perf_value disconnected $server)
-	mkfifo /tmp/idle && { python3 "$(dirname "$0")/tcp_peer.py" $IP0 7001 $IP1 hold < /tmp/idle > /tmp/idle.out & } || return
-	pid=$!
-	exec 8> /tmp/idle
-	wait_until grep -q held /tmp/idle.out && bad loss 100% && KFI_WAIT=45 wait_until gone $((${base:-0} + 20)) || rc=1
+	peers_hold && bad loss 100% && KFI_WAIT=45 wait_until gone $((${base:-0} + 20)) || rc=1
 	bad
-	exec 8>&-
-	wait $pid
-	rm /tmp/idle
+	peers_let_go
 	[ $rc -eq 0 ] && loops
 }
 # Each loop, each side, many moments.
@@ -156,10 +158,11 @@ killed_anywhere()
 digests() { unload && load tcp_crc32c=1 && over loss 2% duplicate 5% corrupt 2% delay 2ms 2ms; }
 
 ktap_print_header
-ktap_set_plan 16
+ktap_set_plan 17
 ktap_here "a server" setup || ktap_finished
 ktap_test "a good link" loops
 ktap_test "loss" losing
+ktap_test "loss, over IPv6" over_ipv6
 ktap_test "delay, and jitter that reorders" over delay 5ms 4ms 25%
 ktap_test "reordering" over delay 4ms reorder 25% 50%
 ktap_test "duplicates" over duplicate 20%

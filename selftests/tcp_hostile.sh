@@ -36,12 +36,13 @@ undisturbed()
 		[[ $(perf_value error) = -4 || $(perf_value error) = -125 ]] || # -EINTR, -ECANCELED: ended by us
 		{ cat /tmp/perf.result; return 1; }
 }
-judge() # FILE
+judge() # NAME CASE...
 {
-	local c
+	local name=$1 c
+	shift
 
-	for c in $(cases "$1"); do
-		ktap_test "${1%.py}: $c" eval 'grep "^not ok $c:" /tmp/hostile.out; grep -qx "ok $c" /tmp/hostile.out'
+	for c in "$@"; do
+		ktap_test "$name: $c" eval 'grep "^not ok $c:" /tmp/hostile.out; grep -qx "ok $c" /tmp/hostile.out'
 	done
 }
 # A socket may connect to itself: then its own request is the answer to it.
@@ -55,6 +56,8 @@ self_connected()
 	cat /tmp/perf.result
 	[ "$(perf_value connect_errors)" = 1 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ]
 }
+# Some of each kind: requests, any cuts, ends at any point, headers, garbage.
+six="connection_messages any_segmentation vanishes headers random_bytes"
 # The server is at IP0.
 other_address() { nsenter --net=/run/netns/far -- python3 "$here/tcp_peer.py" $NEAR 7001 $FAR other_address; }
 # A client that has agreed on CRC32C
@@ -65,23 +68,24 @@ wrong_digests()
 }
 unload_with_peers()
 {
-	perf_serve kfi provider=tcp && mkfifo /tmp/end || return
-	python3 "$here/tcp_peer.py" $IP0 7001 $IP1 hold < /tmp/end > /tmp/held &
-	exec 8> /tmp/end
-	wait_until grep -q held /tmp/held || return
+	perf_serve kfi provider=tcp && peers_hold || return
 	! rmmod kfi 2> /dev/null && perf_end && unloaded kfi_perf && unloaded kfi || return
-	exec 8>&-
-	wait
+	peers_let_go
 }
 
 ktap_print_header
-ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + 8))
+ktap_set_plan $(($(cases tcp_peer.py | wc -l) + $(cases tcp_listener.py | wc -l) + $(wc -w <<< "$six") + 9))
 ktap_here "a server" setup || ktap_finished
 ktap_here "a neighbour" neighbour
 python3 "$here/tcp_peer.py" $IP0 7001 $IP1 > /tmp/hostile.out 2>&1
-judge tcp_peer.py
+mapfile -t names < <(cases tcp_peer.py)
+judge tcp_peer "${names[@]}"
 python3 "$here/tcp_listener.py" far $FAR $NEAR > /tmp/hostile.out 2>&1
-judge tcp_listener.py
+mapfile -t names < <(cases tcp_listener.py)
+judge tcp_listener "${names[@]}"
+ktap_here "a server at an IPv6 address" perf_serve tcp addr="[::1]:7001"
+python3 "$here/tcp_peer.py" ::1 7001 ::1 $six > /tmp/hostile.out 2>&1
+judge "tcp_peer over IPv6" $six
 ktap_test "an address at which nobody listens" other_address
 ktap_here "the neighbour has not noticed" undisturbed
 ktap_test "the server ends" perf_end

@@ -12,7 +12,18 @@ server=$PERF/server-kfi/result
 
 load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp && perf_serve sock; }
 setup() { veth_up && ip link set lo up && load; }
-unload() { unloaded kfi_idle; perf_end && unloaded kfi_perf && unloaded kfi; }
+unload()
+{
+	local base
+
+	unloaded kfi_idle
+	# While all of them are under way.
+	base=$(perf_value ops $server)
+	perf_new client kfi provider=tcp loop=pingpong size=64 depth=1 conns="$many" iterations=1000000000 || return
+	perf_set client run=1 > /dev/null 2>&1 &
+	KFI_WAIT=60 wait_until under_way $((base + many)) || return
+	perf_end && wait && unloaded kfi_perf && unloaded kfi
+}
 
 # checked CONNECTIONS KEY=VALUE...: all of them come about, all data are right, each operation completes once.
 checked()
@@ -44,6 +55,26 @@ aborted()
 	rmdir $PERF/client && [ "$(perf_value connected)" = "$many" ] &&
 		[ "$(perf_value posted)" = "$(perf_value completed)" ] || { cat /tmp/perf.result >&2; return 1; }
 	KFI_WAIT=30 wait_until ended
+}
+# One that answers at once and never ends must not keep several hundred others waiting, nor they it.
+fair()
+{
+	local others=300 base rc=0
+
+	base=$(perf_value ops $server)
+	perf_new busy kfi provider=tcp loop=pingpong size=64 depth=1 conns=1 iterations=1000000000 || return
+	perf_set busy run=1 > /dev/null 2>&1 &
+	wait_until under_way $((base + 1000)) || rc=1
+	checked $others loop=pingpong size=64 depth=1 iterations=50 verify=1 || rc=1
+	[ "$(cat $PERF/busy/run)" = running ] || { echo "it has ended" >&2; rc=1; }
+	# It goes on behind them, too.
+	base=$(perf_value ops $server)
+	wait_until under_way $((base + 1000)) || rc=1
+	echo 1 > $PERF/busy/abort
+	wait
+	[ "$(perf_value posted $PERF/busy/result)" = "$(perf_value completed $PERF/busy/result)" ] || rc=1
+	[ $rc -eq 0 ] || cat $PERF/busy/result >&2
+	rmdir $PERF/busy && [ $rc -eq 0 ] && KFI_WAIT=30 wait_until ended
 }
 # Nanoseconds of the wall clock for each operation.
 cost_of() # FILE CONNECTIONS LOOP SIZE
@@ -131,13 +162,14 @@ memory_lines()
 }
 
 ktap_print_header
-ktap_set_plan 8
+ktap_set_plan 9
 ktap_here "a server" setup || ktap_finished
 for what in "pingpong 256" "read 4096" "write 4096"; do
 	# shellcheck disable=SC2086 # two words
 	ktap_test "$many connections: $what" exchange $what
 done
 ktap_test "$many connections whose client goes" aborted
+ktap_test "one that never pauses and 300 others" fair
 ktap_here "cost beside one connection" costs && cost_lines
 ktap_test "an idle connection: less than 4 KiB beside its socket" memory
 memory_lines

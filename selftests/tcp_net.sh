@@ -24,6 +24,8 @@ namespaces()
 		in_ns "$ns" ip addr add "fd07::$host/64" dev "$dev" nodad
 		in_ns "$ns" ip link set "$dev" up
 	done
+	# A wildcard takes both families, whatever the host's default is.
+	in_ns left sh -c 'echo 1 > /proc/sys/net/ipv6/bindv6only'
 	mkdir $PERF/left $PERF/right || return
 	perf_set left role=server addr=10.7.0.1:7001 && starts left left
 }
@@ -36,12 +38,39 @@ right() # KEY=VALUE...: a client in the other namespace, with its data verified
 }
 each_loop() { local loop; for loop in pingpong rate read write; do right loop=$loop "$@" || { echo "$loop"; return 1; }; done; }
 not_here() { perf_set right addr=10.7.0.1:7001; ! perf_set right run=1 2> /dev/null; }
+# over_ipv6 OWN_PORT
 over_ipv6()
 {
-	mkdir $PERF/six && perf_set six role=server addr="[::]:7002" && starts six left || return
-	each_loop addr="[fd07::1]:7002" src="[fd07::2]:0" && each_loop addr=10.7.0.1:7002 || return
+	mkdir $PERF/six && perf_set six role=server addr="[::]:7002" own_port="$1" && starts six left || return
+	each_loop own_port="$1" addr="[fd07::1]:7002" src="[fd07::2]:0" && each_loop own_port="$1" addr=10.7.0.1:7002 || return
+	perf_set right own_port=0
 	echo 0 > $PERF/six/run
 	rmdir $PERF/six
+}
+# The same address and number on two links.
+index_of() { in_ns "$1" ip -o link show "$2" | sed 's/:.*//'; }
+link_local()
+{
+	local ns dev host n
+
+	ip link add n2 netns left type veth peer name n3 netns right || return
+	for n in left/n0/1 right/n1/2 left/n2/1 right/n3/2; do
+		IFS=/ read -r ns dev host <<< "$n"
+		in_ns "$ns" ip addr add "fe80::$host/64" dev "$dev" nodad && in_ns "$ns" ip link set "$dev" up || return
+	done
+	for dev in n0 n2; do
+		mkdir $PERF/$dev && perf_set $dev role=server addr="[fe80::1%$(index_of left $dev)]:7004" && starts $dev left || return
+	done
+	for dev in n1 n3; do
+		n=$(index_of right $dev)
+		right addr="[fe80::1%$n]:7004" src="[fe80::2%$n]:0" && right addr="[fe80::1%$n]:7004" || return
+	done
+	for dev in n0 n2; do
+		[ "$(perf_value connected $PERF/$dev/result)" = 2 ] || { cat $PERF/$dev/result; return 1; }
+		echo 0 > $PERF/$dev/run
+		rmdir $PERF/$dev
+	done
+	in_ns left ip link del n2
 }
 # The same address and number twice: each namespace has its own.
 apart()
@@ -106,11 +135,13 @@ end()
 }
 
 ktap_print_header
-ktap_set_plan 9
+ktap_set_plan 11
 ktap_here "a server in a namespace" namespaces || ktap_finished
 ktap_test "a client in another one" each_loop
 ktap_test "nobody is there in the first one" not_here
-ktap_test "IPv6, and both families at once" over_ipv6
+ktap_test "IPv6, and both families at once" over_ipv6 0
+ktap_test "the same on a port of its own" over_ipv6 1
+ktap_test "link-local addresses" link_local
 ktap_test "namespaces do not meet" apart
 ktap_here "the link goes down under load" link_down
 ktap_here "the link comes and goes" link_flaps

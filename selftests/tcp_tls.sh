@@ -3,13 +3,14 @@
 # TLS between kfi peers: handshakes by a real tlshd, with certificates made here; data by kTLS.
 # kfi-test: kernels=uml,uml-debug devices=none limit=120 order=9
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/tlshd.sh"
 
 need_module kfi_perf tls
 for program in tlshd openssl python3; do
 	command -v $program > /dev/null || ktap_skip_all "no $program"
 done
 few=$((KFI_SCALE > 1 ? 20 : 100))
-D=/tmp/tls NAME=kfi-server.test
+NAME=kfi-server.test
 
 authority() # NAME
 {
@@ -46,42 +47,13 @@ agent()
 	x509.certificate=$D/$NAME.pem
 	x509.private_key=$D/$NAME.key
 	C
-	no_agent
-	tlshd -s -c $D/conf > $D/log 2>&1 &
-	agent_pid=$!
-	wait_until listening
+	agent_start
 }
-# It has joined the multicast group of handshakes: nobody else here joins one of generic netlink.
-listening() { awk '$2 == 16 && $4 != "00000000" { found = 1 } END { exit !found }' /proc/net/netlink; }
-no_agent()
-{
-	[ -n "${agent_pid:-}" ] || return 0
-	kill $agent_pid
-	wait $agent_pid 2> /dev/null
-	agent_pid=
-}
-agent_pid=
 
 # tlshd names the peer's certificate by a key of the kernel's.
 load() { modprobe x509_key_parser && modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp tls=x509; }
 setup() { veth_up && certificates && agent client.test ca && load; }
-client() { perf_run kfi provider=tcp "$@"; }
 secure() { client tls=x509 tls_name=$NAME "$@"; }
-checked()
-{
-	"$@" verify=1 || { cat $D/log; return 1; }
-	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" = 1 ] && [ "$(perf_value mismatches)" = 0 ] &&
-		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
-		{ cat /tmp/perf.result >&2; return 1; }
-}
-# refused COMMAND...: no connection is made, and everything that was posted comes back.
-refused()
-{
-	! "$@" 2> /dev/null || return
-	cat /tmp/perf.result
-	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value connected)" = 0 ] &&
-		[ "$(perf_value posted)" = "$(perf_value completed)" ]
-}
 sizes()
 {
 	local size
@@ -201,15 +173,26 @@ answered()
 	sys.exit(not got)
 	P
 }
+over_ipv6()
+{
+	local six=(addr="[::1]:7001" src=::1) loop
+
+	perf_serve tcp addr="[::1]:7001" tls=x509 || return
+	for loop in pingpong read write; do
+		checked secure "${six[@]}" loop=$loop size=16385 depth=4 iterations=$few || return
+	done
+	refused client "${six[@]}" && refused secure "${six[@]}" tls_name=somebody.test
+}
 again() { checked secure loop=pingpong iterations=$few; }
 unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
 
 ktap_print_header
-ktap_set_plan 19
+ktap_set_plan 21
 ktap_here "certificates, tlshd, a server that requires TLS" setup || { cat $D/log /tmp/ktap.out; ktap_finished; }
 for what in pingpong rate read write; do
 	ktap_test "$what, all sizes" sizes $what
 done
+ktap_test "nothing is sent without copying it" lends 0 checked secure loop=write size=65536 depth=4 iterations=$few
 ktap_here "the sockets have TLS 1.3 on both sides" encrypted
 ktap_test "without TLS: refused" refused client
 ktap_test "a name that the certificate does not have: refused" refused secure tls_name=somebody.test
@@ -220,6 +203,7 @@ ktap_test "another listener on the port with other keys: refused" other_keys
 ktap_test "a listener that takes both" beside
 ktap_test "nobody on the port has keys: refused" no_tls_there
 ktap_test "a peer that shows no certificate: refused" eval 'answered client.test && ! answered && again'
+ktap_test "IPv6: taken with the right certificate, refused without" over_ipv6
 ktap_test "garbage and silence instead of a handshake" garbage
 ktap_here "an authority that the server does not trust, and the other way round" eval \
 	'agent other.test ca && refused secure && agent client.test stranger && refused secure && agent client.test ca && again'
