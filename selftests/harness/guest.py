@@ -9,10 +9,11 @@ import threading
 import time
 
 CONFIG = {
-    # scale: how much slower than native a test may be; boot: seconds until the first line must be there
+    # scale: how much slower than native a test may be; boot: seconds until the first line must be there; devices: the only
+    # ones that it has
     "uml": {"scale": 1, "boot": 90},
     "uml-debug": {"scale": 4, "boot": 240},
-    "uml-noib": {"scale": 1, "boot": 90},
+    "uml-noib": {"scale": 1, "boot": 90, "devices": ["tcp"]},
     "stock": {"scale": 6, "boot": 300},
     "stock-vng": {"scale": 6, "boot": 600},
     "host": {"scale": 1, "boot": 0},

@@ -4,6 +4,7 @@
 
 import argparse
 import glob
+import itertools
 import os
 import re
 import shutil
@@ -75,7 +76,8 @@ def plan(args):
             limit = int(h.get("limit", 60)) * CONFIG[kernel]["scale"] * SLACK
             if os.environ.get("KFI_LONG"):
                 limit = int(h.get("long", h.get("limit", 60))) * CONFIG[kernel]["scale"] * SLACK
-            devices = [d for d in args.device if d in DEVICES[h.get("devices", "each")]]
+            there = CONFIG[kernel].get("devices", args.device)
+            devices = [d for d in args.device if d in there and d in DEVICES[h.get("devices", "each")]]
             if h.get("devices") == "none" or kernel == "host":
                 devices = ["none"]
             cases = [name]
@@ -229,12 +231,13 @@ def run_host(jobs):
         sink.end(job, lines, 137 if rc == -9 else rc, 0)
 
 
+BOOTS = itertools.count(1)
+
+
 def run_kernel(kernel, jobs, env):
     sink = Sink()
-    boots = 0
     while jobs:
-        boots += 1
-        run_dir = f"/cache/run/{env['KFI_OUT_ID']}/{kernel}-{boots}"
+        run_dir = f"/cache/run/{env['KFI_OUT_ID']}/{kernel}-{next(BOOTS)}"
         shutil.rmtree(run_dir, ignore_errors=True)
         os.makedirs(run_dir)
         if kernel == "stock":
@@ -247,6 +250,15 @@ def run_kernel(kernel, jobs, env):
             for job in jobs:
                 sink.died(job, [], "the guest ended before this test")
             return
+
+
+# Tests from which on two guests share those of one kernel: one would be busy long after all other guests.
+SHARE = 50
+
+
+def shared(jobs, guests):
+    half = len(jobs) // 2 if guests > 1 and len(jobs) >= SHARE else 0
+    return [jobs[half:], jobs[:half]]
 
 
 def guest_env(args, kernel):
@@ -291,7 +303,7 @@ def main():
     Sink.live = args.jobs == 1
     print(f"KTAP version 1\n1..{len(jobs)}", flush=True)
 
-    lists = [(k, [j for j in jobs if j.kernel == k], guest_env(args, k)) for k in args.kernel]
+    lists = [(k, todo, guest_env(args, k)) for k in args.kernel for todo in shared([j for j in jobs if j.kernel == k], args.jobs)]
     gate = threading.Semaphore(min(args.jobs, 2))
 
     def work(kernel, todo, env):
