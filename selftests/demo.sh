@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The demonstration: the same disk through the stock drivers, and through the ones that use kfi, on one side and on both. Where
 # there is no RDMA device the ported ones find each other over TCP, and nvme-tcp runs beside them.
-# kfi-test: kernels=none limit=100 devices=all
+# kfi-test: kernels=uml limit=100 order=19 devices=all
 . "$(dirname "$0")/lib.sh"
 
 MIB=64
