@@ -609,6 +609,9 @@ bench_all()
 
 # --- the end of a test ---------------------------------------------------------------------------
 
+# What a test must leave as it was: it decides how the packets of the tests behind it travel.
+net_state() { ip -o addr show dev lo | awk '{ print $3, $4 }'; ip rule; ip -6 rule; }
+
 # cleanup_all: whatever a test has left; prints what could not be undone, and fails then. Run by harness/init.
 cleanup_all()
 {
@@ -625,7 +628,9 @@ cleanup_all()
 	. "$KFI_SELFTESTS/iscsi.sh"
 	iscsi_cleanup || rc=1
 	ports_down || rc=1
+	ip addr flush dev lo scope global
 	null_disk_gone || rc=1
+	net_state | diff /tmp/net_state - || { echo "addresses or rules are not what they were"; rc=1; }
 	for m in kfi_test kfi_perf kfi_sample nvme_rdma nvme_tcp nvmet_rdma nvmet_tcp nvme_fabrics nvmet null_blk rdma_rxe siw \
 		kfi_verbs kfi; do
 		unloaded $m || { echo "module $m does not unload"; rc=1; }

@@ -72,7 +72,7 @@ of_ipv6()
 {
 	local six="[fd00::1]:7004" other="[fd00::2]:7004"
 
-	ip link set lo up && ip addr add fd00::1/64 dev lo nodad && ip addr add fd00::2/64 dev lo nodad || return
+	ip addr add fd00::1/64 dev lo nodad && ip addr add fd00::2/64 dev lo nodad || return
 	rule "" && perf_serve tcp provider= addr="[::]:7004" && over tcp addr="$six" src= && over tcp addr="$other" src= || return
 	rule "fd00::/64=none" && fails -19 addr="$six" src= && fails -19 addr="$other" src= && over tcp || return
 	rule "fd00::/16=!tcp fd00::1/128=tcp" && over tcp addr="$six" src= && fails -19 addr="$other" src= || return

@@ -107,7 +107,6 @@ digests()
 }
 over_ipv6()
 {
-	ip link set lo up
 	perf_serve kfi provider=tcp addr="[::1]:7001" || return
 	for loop in pingpong read write; do
 		checked loop=$loop addr="[::1]:7001" src=::1 size=5000 depth=4 iterations=$few verify=1 || return

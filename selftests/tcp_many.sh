@@ -11,7 +11,7 @@ many=$((KFI_SCALE > 1 ? 200 : 500)) idle=$((KFI_SCALE > 1 ? 100 : 1000))
 server=$PERF/server-kfi/result
 
 load() { modprobe kfi tcp=1 && modprobe kfi_perf && perf_serve kfi provider=tcp && perf_serve sock; }
-setup() { veth_up && ip link set lo up && load; }
+setup() { veth_up && load; }
 unload()
 {
 	local base
