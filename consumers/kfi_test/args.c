@@ -275,12 +275,10 @@ static int listen_no_device(void)
 {
 	struct kfi_pep_attr attr = pep_attr();
 	struct sockaddr_storage addr = { };
-	int status;
 
 	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &addr);
 	attr.addr = (struct sockaddr *)&addr;
-	status = listen_errno(&attr);
-	return kfi_expect(status, -EADDRNOTAVAIL) ? 0 : -EBADMSG;
+	return kfi_expect(listen_errno(&attr), -EADDRNOTAVAIL) ? 0 : -EBADMSG;
 }
 
 /* ---------------------------------------------------------------------------------------------- */

@@ -443,52 +443,66 @@ static int rma_arguments(struct kfi_side *side, struct bulk *bulk, struct kfi_rm
 	return ok ? 0 : -EBADMSG;
 }
 
-static int bulk_on(struct kfi_pair *pair, struct bulk *bulk, struct kfi_rma *rma, struct kfi_buf *target)
+typedef int (*target_fn)(struct kfi_side *side, struct kfi_rma *rma, struct kfi_buf *target, void *data);
+
+/*
+ * Runs @run on a pair of which the active end transfers, and the passive end has @len bytes for that, which the peer
+ * may read and write.
+ */
+static int with_target(u32 max_rma, u32 max_tx, size_t len, target_fn run, void *data)
 {
-	struct kfi_side *a = &pair->a;
+	struct kfi_rma *rma = kzalloc(sizeof(*rma), GFP_KERNEL);
+	struct kfi_pair *pair = kfi_pair_new();
+	struct kfi_buf target = { };
+	int ret = -ENOMEM;
+
+	if (!rma || !pair)
+		goto out;
+	pair->max_rma = max_rma;
+	if (max_tx)
+		pair->max_tx = max_tx;
+	ret = kfi_pair_up(pair);
+	ret = ret ?: kfi_buf_init(&target, pair->p.domain, len, 0);
+	ret = ret ?: kfi_buf_expose(&target, &pair->p, KFI_ACCESS_ALL);
+	ret = ret ?: run(&pair->a, rma, &target, data);
+	kfi_side_close(&pair->a);
+	kfi_side_close(&pair->p);
+out:
+	kfi_buf_fini(&target);
+	if (pair)
+		kfi_pair_free(pair);
+	kfree(rma);
+	return ret;
+}
+
+static int bulk_on(struct kfi_side *side, struct kfi_rma *rma, struct kfi_buf *target, void *data)
+{
 	u32 len = (BULK_PAGES - 1) * PAGE_SIZE;
+	struct bulk *bulk = data;
 	int ret;
 
-	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
-	ret = ret ?: rma_arguments(a, bulk, rma);
-	ret = ret ?: transfer(a, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	ret = rma_arguments(side, bulk, rma);
+	ret = ret ?: transfer(side, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
 	if (ret)
 		return ret;
 	if (!kfi_buf_is(target, 0, len, 0x77))
 		return -EBADMSG;
 	memset(target->va, 0x88, len);
-	ret = transfer(a, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_FROM_DEVICE);
+	ret = transfer(side, bulk->sg, BULK_PAGES, rma, kfi_buf_addr(target), target->mr->rkey, DMA_FROM_DEVICE);
 	return ret ?: bulk_is(bulk, 0x88, 0x77) ? 0 : -EBADMSG;
 }
 
 static int bulk_transfer(void)
 {
 	struct bulk *bulk = kvzalloc(sizeof(*bulk), GFP_KERNEL);
-	struct kfi_rma *rma = kzalloc(sizeof(*rma), GFP_KERNEL);
-	struct kfi_pair *pair = kfi_pair_new();
-	struct kfi_buf target = { };
-	int ret = -ENOMEM;
+	int ret;
 
-	if (!bulk || !rma || !pair)
-		goto out;
-	pair->max_rma = 4;
-	/* A transfer takes kfi_rma.nr_ops of them. */
-	pair->max_tx = 64;
+	if (!bulk)
+		return -ENOMEM;
 	ret = bulk_init(bulk, 0x77);
-	ret = ret ?: kfi_pair_up(pair);
-	ret = ret ?: kfi_buf_init(&target, pair->p.domain, (BULK_PAGES - 1) * PAGE_SIZE, 0);
-	ret = ret ?: bulk_on(pair, bulk, rma, &target);
-out:
-	if (pair) {
-		kfi_side_close(&pair->a);
-		kfi_side_close(&pair->p);
-	}
-	kfi_buf_fini(&target);
-	if (pair)
-		kfi_pair_free(pair);
-	if (bulk)
-		bulk_fini(bulk);
-	kfree(rma);
+	/* A transfer takes kfi_rma.nr_ops of the queue. */
+	ret = ret ?: with_target(4, 64, (BULK_PAGES - 1) * PAGE_SIZE, bulk_on, bulk);
+	bulk_fini(bulk);
 	kvfree(bulk);
 	return ret;
 }
@@ -498,59 +512,45 @@ out:
 #define HEAP_SMALL	8192
 #define NR_HEAP		4
 
-static int heap_on(struct kfi_pair *pair, u8 *large, u8 *small[NR_HEAP], struct kfi_rma *rma, struct kfi_buf *target)
+struct heap {
+	u8	*large;
+	u8	*small[NR_HEAP];
+};
+
+static int heap_on(struct kfi_side *side, struct kfi_rma *rma, struct kfi_buf *target, void *data)
 {
 	struct scatterlist sg[NR_HEAP];
+	struct heap *heap = data;
 	int ret, i;
 
-	ret = kfi_buf_expose(target, &pair->p, KFI_ACCESS_ALL);
-	if (ret)
-		return ret;
-	memset(large, 0x77, HEAP_LARGE);
-	sg_init_one(sg, large, HEAP_LARGE);
-	ret = transfer(&pair->a, sg, 1, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	memset(heap->large, 0x77, HEAP_LARGE);
+	sg_init_one(sg, heap->large, HEAP_LARGE);
+	ret = transfer(side, sg, 1, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
 	if (ret || !kfi_buf_is(target, 0, HEAP_LARGE, 0x77))
 		return ret ?: -EBADMSG;
 	sg_init_table(sg, NR_HEAP);
 	for (i = 0; i < NR_HEAP; i++) {
-		memset(small[i], 0x88, HEAP_SMALL);
-		sg_set_buf(&sg[i], small[i], HEAP_SMALL);
+		memset(heap->small[i], 0x88, HEAP_SMALL);
+		sg_set_buf(&sg[i], heap->small[i], HEAP_SMALL);
 	}
-	ret = transfer(&pair->a, sg, NR_HEAP, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
+	ret = transfer(side, sg, NR_HEAP, rma, kfi_buf_addr(target), target->mr->rkey, DMA_TO_DEVICE);
 	return ret ?: kfi_buf_is(target, 0, NR_HEAP * HEAP_SMALL, 0x88) ? 0 : -EBADMSG;
 }
 
 static int heap_writes(void)
 {
-	u8 *large = kmalloc(HEAP_LARGE, GFP_KERNEL), *small[NR_HEAP];
-	struct kfi_rma *rma = kzalloc(sizeof(*rma), GFP_KERNEL);
-	struct kfi_pair *pair = kfi_pair_new();
-	struct kfi_buf target = { };
-	int ret = -ENOMEM, i;
-	bool there = true;
+	struct heap heap = { .large = kmalloc(HEAP_LARGE, GFP_KERNEL) };
+	bool there = heap.large;
+	int ret, i;
 
 	for (i = 0; i < NR_HEAP; i++) {
-		small[i] = kmalloc(HEAP_SMALL, GFP_KERNEL);
-		there &= !!small[i];
+		heap.small[i] = kmalloc(HEAP_SMALL, GFP_KERNEL);
+		there &= !!heap.small[i];
 	}
-	if (!there || !large || !rma || !pair)
-		goto out;
-	pair->max_rma = 1;
-	ret = kfi_pair_up(pair);
-	ret = ret ?: kfi_buf_init(&target, pair->p.domain, HEAP_LARGE, 0);
-	ret = ret ?: heap_on(pair, large, small, rma, &target);
-out:
-	if (pair) {
-		kfi_side_close(&pair->a);
-		kfi_side_close(&pair->p);
-	}
-	kfi_buf_fini(&target);
-	if (pair)
-		kfi_pair_free(pair);
+	ret = there ? with_target(1, 0, HEAP_LARGE, heap_on, &heap) : -ENOMEM;
 	for (i = 0; i < NR_HEAP; i++)
-		kfree(small[i]);
-	kfree(rma);
-	kfree(large);
+		kfree(heap.small[i]);
+	kfree(heap.large);
 	return ret;
 }
 
