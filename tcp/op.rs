@@ -75,12 +75,11 @@ impl Memory {
 
     /// Forgets what it lists.
     pub(crate) fn clear(&mut self) {
+        if let Self::Listed(..) = self {
+            *self = Self::Own(self.take());
+        }
         if let Self::Own(own) = self {
             own.clear();
-        } else {
-            let mut own = self.take();
-            own.clear();
-            *self = Self::Own(own);
         }
     }
 
