@@ -526,7 +526,16 @@ peers_hold()
 	wait_until grep -q held /tmp/hold.out
 }
 peers_let_go() { exec 8>&-; wait "$held"; rm /tmp/hold; }
+# perf_sound: the data of the run are right, all of its operations completed, once.
+perf_sound()
+{
+	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" != 0 ] && [ "$(perf_value mismatches)" = 0 ] &&
+		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
+		{ cat /tmp/perf.result >&2; return 1; }
+}
 perf_value() { sed -n "s/^$1=//p" "${2:-/tmp/perf.result}"; }
+# perf_stop NAME: ends a server
+perf_stop() { echo 0 > "$PERF/$1/run"; rmdir "$PERF/$1"; }
 # perf_end: servers and clients that are left.
 perf_end()
 {
@@ -534,8 +543,7 @@ perf_end()
 
 	for dir in $PERF/*/; do
 		[ -d "$dir" ] || continue
-		echo 0 > "$dir/run"
-		rmdir "$dir" || rc=1
+		perf_stop "$(basename "$dir")" || rc=1
 	done
 	return $rc
 }

@@ -58,8 +58,7 @@ no_second_try()
 	mkdir -p $PERF/tcp && perf_set tcp role=server addr=$IP0:7005 provider=tcp run=1 || return
 	fails -111 addr=$IP0:7005 || return
 	perf_run kfi addr=$IP0:7005 provider=tcp iterations=3 || return
-	echo 0 > $PERF/tcp/run
-	rmdir $PERF/tcp
+	perf_stop tcp
 }
 forced()
 {
@@ -78,8 +77,7 @@ of_ipv6()
 	rule "fd00::/16=!tcp fd00::1/128=tcp" && over tcp addr="$six" src= && fails -19 addr="$other" src= || return
 	rule "::/0=tcp 0.0.0.0/0=!tcp" && over tcp addr="$six" src= && fails -19 || return
 	rule ""
-	echo 0 > $PERF/server-tcp/run
-	rmdir $PERF/server-tcp
+	perf_stop server-tcp
 }
 not_a_policy()
 {
