@@ -11,13 +11,7 @@ load() { modprobe kfi tcp=1 "$@" && modprobe kfi_perf && perf_serve kfi provider
 setup() { veth_up && load; }
 unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
 # checked KEY=VALUE...: a run whose data are right, whose operations all completed, once.
-checked()
-{
-	perf_run kfi provider=tcp "$@" || return
-	[ "$(perf_value error)" = 0 ] && [ "$(perf_value crc_ok)" != 0 ] && [ "$(perf_value mismatches)" = 0 ] &&
-		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
-		{ cat /tmp/perf.result >&2; return 1; }
-}
+checked() { perf_run kfi provider=tcp "$@" && perf_sound; }
 sizes()
 {
 	local what=$1 size
@@ -118,17 +112,15 @@ other_port()
 {
 	unload && load tcp_port=4711 && checked loop=pingpong iterations=$few verify=1 && open_port 4711 && ! open_port 20077
 }
-# carries VALUE [PARAMETER...]: that type of service is on each packet with data, in both directions, of a connection that
-# kfi_test makes with these parameters.
+# carries VALUE PORT COMMAND...: that type of service is on each packet with data to and from the port while COMMAND runs.
 carries()
 {
-	local rc
-
-	python3 - "$1" "${@:2}" <<-P
+	python3 - "$@" <<-P
 	import socket, struct, subprocess, sys
-	PORT = 20077
+	value, PORT, *command = sys.argv[1:]
+	value, PORT = int(value), int(PORT)
 	tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-	subprocess.run(["modprobe", "kfi_test", "provider=tcp", "only=nop", *sys.argv[2:]], check=True)
+	subprocess.run(command, check=True)
 	tap.setblocking(False)
 	seen = {"there": set(), "back": set()}
 	try:
@@ -149,19 +141,24 @@ carries()
 	except BlockingIOError:
 	    pass
 	print(seen)
-	sys.exit(seen != {"there": {int(sys.argv[1])}, "back": {int(sys.argv[1])}})
+	sys.exit(seen != {"there": {value}, "back": {value}})
 	P
-	rc=$?
-	unloaded kfi_test && return $rc
 }
 # The two bits of ECN are TCP's.
 types_of_service()
 {
-	local ends
+	local ends tos
 
 	for ends in "addr=$IP0 src=$IP1" "addr=::1 src=::1" "addr=::ffff:$IP0 src=::ffff:$IP1"; do
 		# shellcheck disable=SC2086 # words
-		carries 40 $ends tos=0x2b && carries 0 $ends || { echo "$ends"; return 1; }
+		carries 40 20077 modprobe kfi_test provider=tcp only=nop $ends tos=0x2b && unloaded kfi_test &&
+			carries 0 20077 modprobe kfi_test provider=tcp only=nop $ends && unloaded kfi_test || { echo "$ends"; return 1; }
+	done
+	# The other API.
+	perf_stop server-kfi && perf_serve kfi provider=tcp || return
+	for tos in 40 0; do
+		perf_new client kfi provider=tcp iterations=$few tos=$((tos ? 43 : -1)) &&
+			carries $tos 20077 sh -c "echo 1 > $PERF/client/run" && rmdir $PERF/client || return
 	done
 }
 

@@ -34,7 +34,7 @@ right() # KEY=VALUE...: a client in the other namespace, with its data verified
 	perf_set right role=client addr=10.7.0.1:7001 src= iterations=$few verify=1 depth=4 size=20000 "$@" || return
 	starts right right || { cat $PERF/right/result; return 1; }
 	cat $PERF/right/result > /tmp/perf.result
-	[ "$(perf_value error)" = 0 ] && [ "$(perf_value mismatches)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ]
+	perf_sound
 }
 each_loop() { local loop; for loop in pingpong rate read write; do right loop=$loop "$@" || { echo "$loop"; return 1; }; done; }
 not_here() { perf_set right addr=10.7.0.1:7001; ! perf_set right run=1 2> /dev/null; }
@@ -44,8 +44,21 @@ over_ipv6()
 	mkdir $PERF/six && perf_set six role=server addr="[::]:7002" own_port="$1" && starts six left || return
 	each_loop own_port="$1" addr="[fd07::1]:7002" src="[fd07::2]:0" && each_loop own_port="$1" addr=10.7.0.1:7002 || return
 	perf_set right own_port=0
-	echo 0 > $PERF/six/run
-	rmdir $PERF/six
+	perf_stop six
+}
+# A wildcard that takes one family leaves the other one to somebody else.
+one_family()
+{
+	local n
+
+	mkdir $PERF/six $PERF/four && perf_set six role=server addr="[::]:7002" afonly=1 && starts six left &&
+		! right addr=10.7.0.1:7002 2> /dev/null && right addr="[fd07::1]:7002" src="[fd07::2]:0" &&
+		perf_set four role=server addr="0.0.0.0:7002" && starts four left &&
+		right addr=10.7.0.1:7002 && right addr="[fd07::1]:7002" src="[fd07::2]:0" || return
+	for n in six/2 four/1; do
+		[ "$(perf_value connected "$PERF/${n%/*}/result")" = "${n#*/}" ] || { cat "$PERF/${n%/*}/result"; return 1; }
+		perf_stop "${n%/*}"
+	done
 }
 # The same address and number on two links.
 index_of() { in_ns "$1" ip -o link show "$2" | sed 's/:.*//'; }
@@ -67,8 +80,7 @@ link_local()
 	done
 	for dev in n0 n2; do
 		[ "$(perf_value connected $PERF/$dev/result)" = 2 ] || { cat $PERF/$dev/result; return 1; }
-		echo 0 > $PERF/$dev/run
-		rmdir $PERF/$dev
+		perf_stop $dev
 	done
 	in_ns left ip link del n2
 }
@@ -83,8 +95,7 @@ apart()
 	right addr=127.0.0.1:7003 || return
 	[ "$(perf_value connected $PERF/lo-right/result)" = 1 ] && [ "$(perf_value connected $PERF/lo-left/result)" = 0 ] || return
 	for ns in left right; do
-		echo 0 > $PERF/lo-$ns/run
-		rmdir $PERF/lo-$ns
+		perf_stop lo-$ns
 	done
 }
 
@@ -135,12 +146,13 @@ end()
 }
 
 ktap_print_header
-ktap_set_plan 11
+ktap_set_plan 12
 ktap_here "a server in a namespace" namespaces || ktap_finished
 ktap_test "a client in another one" each_loop
 ktap_test "nobody is there in the first one" not_here
 ktap_test "IPv6, and both families at once" over_ipv6 0
 ktap_test "the same on a port of its own" over_ipv6 1
+ktap_test "IPv6 alone" one_family
 ktap_test "link-local addresses" link_local
 ktap_test "namespaces do not meet" apart
 ktap_here "the link goes down under load" link_down

@@ -45,6 +45,8 @@ pub struct ResolveAttr<'a> {
     pub dst: SocketAddr,
     /// For each step of the resolution; 0 is the default.
     pub timeout_ms: u32,
+    /// IP type of service, or traffic class; without it the host's default. `struct kfi_resolve_attr` has the details.
+    pub tos: Option<u8>,
     /// The port is one of the network, and not a service number; see `KFI_OWN_PORT`.
     pub own_port: bool,
     /// The only provider to use; without it the host's policy decides.
@@ -60,6 +62,7 @@ impl ResolveAttr<'_> {
             src: None,
             dst,
             timeout_ms: 0,
+            tos: None,
             own_port: false,
             provider: None,
             tls: None,
@@ -156,7 +159,7 @@ impl ResolveAttr<'_> {
                 .map_or(core::ptr::null(), |src| core::ptr::from_ref(src).cast()),
             dst: (&raw const dst).cast(),
             timeout_ms: self.timeout_ms,
-            tos: -1,
+            tos: self.tos.map_or(-1, c_int::from),
             flags: if self.own_port {
                 bindings::KFI_OWN_PORT
             } else {

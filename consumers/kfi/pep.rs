@@ -73,6 +73,8 @@ pub struct PassiveAttr<'a> {
     pub address: SocketAddr,
     /// Requests that may wait.
     pub backlog: u16,
+    /// The wildcard address of IPv6 takes no connections of IPv4.
+    pub afonly: bool,
     /// The port is one of the network, and not a service number; see `KFI_OWN_PORT`.
     pub own_port: bool,
     /// The only provider to use; without it the host's policy decides.
@@ -87,6 +89,7 @@ impl PassiveAttr<'_> {
         Self {
             address,
             backlog: 128,
+            afonly: false,
             own_port: false,
             provider: None,
             tls: None,
@@ -115,7 +118,7 @@ impl<L: Listener> PassiveEndpoint<L> {
                 net: unsafe { bindings::kfi_current_net() },
                 addr: (&raw const storage).cast(),
                 backlog: c_int::from(asked.backlog),
-                afonly: false,
+                afonly: asked.afonly,
                 flags: if asked.own_port {
                     bindings::KFI_OWN_PORT
                 } else {

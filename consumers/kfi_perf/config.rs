@@ -100,6 +100,8 @@ impl configfs::GroupOperations for Root {
                 libfabric: 18,
                 tls: 19,
                 tls_name: 20,
+                tos: 21,
+                afonly: 22,
             ],
         };
         Ok(configfs::Group::new(
@@ -254,6 +256,15 @@ fn number<T: FromStr>(page: &[u8]) -> Result<T> {
     text(page)?.parse().map_err(|_| EINVAL)
 }
 
+fn type_of_service(page: &[u8]) -> Result<i16> {
+    let value = number(page)?;
+    if (-1..=255).contains(&value) {
+        Ok(value)
+    } else {
+        Err(EINVAL)
+    }
+}
+
 fn flag(page: &[u8]) -> Result<bool> {
     match text(page)? {
         "0" => Ok(false),
@@ -370,6 +381,8 @@ parameter!(17, own_port, params => u8::from(params.own_port), page => flag(page)
 parameter!(18, libfabric, params => u8::from(params.libfabric), page => flag(page)?);
 parameter!(19, tls, params => report::Tls(params.tls), page => security(page)?);
 parameter!(20, tls_name, params => report::Text(&params.tls_name), page => provider(page)?);
+parameter!(21, tos, params => params.tos, page => type_of_service(page)?);
+parameter!(22, afonly, params => u8::from(params.afonly), page => flag(page)?);
 
 /// `run`: 1 starts a server or runs a client until its end, 0 ends it.
 #[vtable]

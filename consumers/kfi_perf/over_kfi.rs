@@ -229,6 +229,7 @@ impl Transport for Kfi {
     fn open(handle: &Handle, params: &Params, flow: &Arc<Flow<Self>>) -> Result<Conn> {
         let attr = ResolveAttr {
             src: params.src,
+            tos: u8::try_from(params.tos).ok(),
             own_port: params.own_port || params.libfabric,
             provider: params.provider(),
             tls: params.tls(),
@@ -248,6 +249,7 @@ impl Transport for Kfi {
     fn listen(handle: &Handle, params: &Params, server: Arc<Server<Self>>) -> Result<Listening> {
         let attr = PassiveAttr {
             backlog: 1024,
+            afonly: params.afonly,
             own_port: params.own_port || params.libfabric,
             provider: params.provider(),
             tls: params.tls(),

@@ -125,6 +125,10 @@ pub struct Params {
     pub conns: u32,
     /// How often all of that.
     pub cycles: u32,
+    /// Type of service of the client's connections, or -1.
+    pub tos: i16,
+    /// A server at the wildcard address of IPv6 takes no connections of IPv4.
+    pub afonly: bool,
     /// Over TCP the port of `addr` is one of the network.
     pub own_port: bool,
     /// The other side is fi_pingpong of libfabric.
@@ -157,6 +161,8 @@ impl Default for Params {
             latency: false,
             conns: 1,
             cycles: 1,
+            tos: -1,
+            afonly: false,
             own_port: false,
             libfabric: false,
         }
