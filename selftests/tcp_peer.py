@@ -5,6 +5,7 @@
 Prints one line for each case: "ok NAME" or "not ok NAME: WHY". A case passes when the server ends that connection, and
 only that, or does what the page says."""
 
+import itertools
 import os
 import random
 import resource
@@ -76,6 +77,7 @@ class Peer:
         private = self.recv(length)
         if version != 3:
             raise RuntimeError(f"version {version}")
+        self.head = head
         return kind, head[22], private
 
     def frame(self, op=0, flags=0, op_data=0, count=0, length=None, size=None, words=(), payload=b"", version=3):
@@ -131,6 +133,19 @@ class Peer:
         self.sock.close()
         return code
 
+    def in_two(self, data, cut):
+        """Sends DATA in two pieces, which the server's TCP does not put together again."""
+        self.send(data[:cut])
+        time.sleep(0.002)
+        self.send(data[cut:])
+
+    def blocked(self):
+        """Has the server send a long response that nobody takes, behind which everything waits; returns how long it is."""
+        self.send(self.frame(op=2, count=4, words=[self.addr, 1 << 20, self.key] * 4))
+        if self.recv(16)[1] != 3:
+            raise RuntimeError("no response")
+        return 4 << 20
+
     def rest(self, frame, sent):
         """Sends what is missing of the last one of the frames, or one more."""
         self.send(frame[sent % len(frame):])
@@ -166,6 +181,15 @@ def case(f):
     return f
 
 
+def until(condition):
+    """Waits for CONDITION."""
+    end = time.time() + 30
+    while not condition():
+        if time.time() > end:
+            raise RuntimeError("waited in vain")
+        time.sleep(0.01)
+
+
 def refused(hello=None, raw=None):
     p = Peer()
     p.send(p.hello(**hello) if raw is None else raw)
@@ -193,10 +217,36 @@ def broken(loop=PINGPONG, code=PROTOCOL, order="<", **frame):
 
 @case
 def connection_messages():
-    for change in [dict(version=v) for v in (0, 2, 4, 255)] + [dict(kind=k) for k in (1, 2, 5, 6, 7, 255)] + \
+    for change in [dict(version=v) for v in (0, 2, 4, 255)] + [dict(kind=k) for k in (*range(1, 8), 255)] + \
             [dict(length=n) for n in (257, 65535)] + [dict(probe=p) for p in (bytes(8), b"\xff" * 8, b"\0" * 4 + b"\1" + b"\0" * 3)]:
         if refused(change) is not None:
             raise RuntimeError(f"answered {change}")
+
+
+@case
+def additions():
+    """What this version of kfi does not know, and what is no offer, it leaves out. A field means nothing where it has no meaning."""
+    for features, ird, order in ((0xffff, 0, 255), (0xfff0, 255, 0), (ERRORS, 255, 255), (CREDITS, 3, 5), (0, 1, 1)):
+        p = Peer()
+        hello = bytearray(p.hello(features=features, ird=ird, ord=order, credits=65535))
+        # The reason of a reject, and nothing.
+        hello[22:24] = b"\xff\xff"
+        p.send(bytes(hello))
+        if p.answer()[0] != 1:
+            raise RuntimeError("rejected")
+        service, magic, got, _, got_ird, got_ord, reason, _ = struct.unpack(">I8sHHBBBB", p.head[4:24])
+        if (service, magic, reason) != (SERVICE, MAGIC, 0):
+            raise RuntimeError(f"answer {p.head}")
+        # Both are 16 at the server.
+        if got & ~features & 0xffff or got & ~0xf or (got_ird, got_ord) != (min(order, 16), min(ird, 16)):
+            raise RuntimeError(f"features {got:x}, ird {got_ird}, ord {got_ord}")
+        p.send(p.frame(payload=bytes(32)))
+        if p.next_frame()[0] not in (0, 0x80):
+            raise RuntimeError("no greeting")
+        p.sock.close()
+    # Another magic: no addition, so no service either.
+    if refused(dict(magic=b"kfi-tcp2", features=0xffff)) != 0:
+        raise RuntimeError("kfi of another kind")
 
 
 @case
@@ -226,11 +276,18 @@ def any_segmentation():
     p.answer()
     p.next_frame()
     for cut in range(1, 48):
-        data = p.frame(payload=bytes(32))
-        p.send(data[:cut])
-        time.sleep(0.002)
-        p.send(data[cut:])
+        p.in_two(p.frame(payload=bytes(32)), cut)
         p.next_frame()
+    p.sock.close()
+    p = Peer().start(WRITE)
+    for cut in range(1, 92):
+        data = os.urandom(20)
+        p.in_two(p.frame(op=4, flags=5, count=2, words=[7, p.addr, 15, p.key, p.addr + 15, 5, p.key], payload=data), cut)
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError("no acknowledgement")
+        p.in_two(p.frame(op=2, count=4, words=[w for n in range(4) for w in (p.addr + n * 5, 5, p.key)]), cut + 20)
+        if p.next_frame()[4] != data:
+            raise RuntimeError("other data")
     p.sock.close()
 
 
@@ -264,7 +321,7 @@ def half_open():
         except OSError:
             pass
         p.sock.close()
-    if left > 128:
+    if not 0 < left <= 128:
         raise RuntimeError(f"{left} of {count} are waited for")
     # Both ends' sockets are the test's own: 4 KiB for each.
     if grown > 128 << 20:
@@ -295,6 +352,47 @@ def vanishes():
 
 
 @case
+def partial_frames():
+    """A stream that ends behind any byte of a frame: its consumer hears of each end, and no acknowledgement comes."""
+    server, count = Server(), 0
+    server.set(run=1)
+    for linger in (None, 0):
+        for cut in range(46):
+            p = Peer(service=server.service).start(WRITE)
+            p.send(p.frame(op=4, flags=4, count=1, words=[p.addr, 6, p.key], payload=b"sixsix")[:cut])
+            if linger is None:
+                p.sock.shutdown(socket.SHUT_WR)
+                if p.ended() is not None:
+                    raise RuntimeError("a report")
+                if p.head[0:2] == b"\3\0" and p.head[4] == 2:
+                    raise RuntimeError("an acknowledgement")
+            else:
+                p.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                p.sock.close()
+            count += 1
+    until(lambda: server.result("disconnected") == str(count))
+    server.remove()
+
+
+@case
+def lengths():
+    for op, words, size in ((2, [1, 2, 3], 39), (4, [1, 2, 3], 39), (0x81, [1 << 32], 23)):
+        for bad in (0, size, size + 2, size + 2 + (1 << 32), size + 2 + (1 << 63), TOP):
+            broken(op=op, count=len(words) // 3, words=words, size=bad)
+        for length in (16, size - 7, size + 9, 255):
+            broken(op=op, count=len(words) // 3, words=words, length=length, size=255)
+    for size in (17, 1 << 32, 1 << 63, TOP):
+        broken(op_data=2, size=size)
+        broken(op=3, size=size)
+    # Flags and the words that go with them.
+    broken(flags=1)
+    broken(flags=1, length=32, words=[1])
+    broken(flags=0x101, words=[1])
+    broken(op=2, count=2, words=[1, 2, 3])
+    broken(op=4, count=1, flags=0x100, words=[1, 1, 0, 1])
+
+
+@case
 def headers():
     for f in ([dict(version=v) for v in (0, 2, 4, 255)] + [dict(op=o) for o in (1, 5, 6, 7, 8, 0x7f, 0x80, 0x82, 255)] +
               [dict(flags=f) for f in (0x2, 0x10, 0x80, 0x200, 0x400, 0x800, 0x8000)] +
@@ -310,6 +408,50 @@ def answers_to_nothing():
     broken(op_data=2)
     broken(op=3)
     broken(op=3, payload=b"data")
+
+
+@case
+def reports():
+    """A report is the last that is looked at, and nobody answers it."""
+    for code in (0, 1, 6, 7, 0xffffffff):
+        p = Peer().start()
+        p.send(p.frame(op=0x81, words=[code << 32 | 0xffffffff]) + p.frame(version=9))
+        if p.ended() is not None:
+            raise RuntimeError("a report of a report")
+    broken(op=0x81, flags=4, words=[1 << 32])
+    broken(op=0x81, words=[1 << 32], payload=b"x")
+
+
+@case
+def cq_data():
+    p = Peer().start()
+    for data in (0, 1, 1 << 32, TOP):
+        p.send(p.frame(flags=1, words=[data], payload=b"data"))
+        if p.next_frame()[4] != b"data":
+            raise RuntimeError("wrong echo")
+    p.sock.close()
+    # Writes that take receives, of which the server has fewer.
+    p = Peer().start(WRITE)
+    for n in range(40):
+        p.send(p.frame(op=4, flags=5, count=1, words=[TOP - n, p.addr, n % 9, p.key], payload=bytes(n % 9)))
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError("no acknowledgement")
+    p.sock.close()
+
+
+@case
+def acknowledged_once():
+    """Each of the flags that ask for an acknowledgement, both, and where they mean nothing."""
+    p = Peer().start(WRITE)
+    for flags in (4, 8, 12):
+        p.send(p.frame(op=4, flags=flags, count=1, words=[p.addr, 8, p.key], payload=b"8 bytes."))
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError("no acknowledgement")
+        p.send(p.frame(op=2, flags=flags, count=1, words=[p.addr, 8, p.key]))
+        if p.next_frame()[0] != 3:
+            raise RuntimeError("something before the response")
+        p.read(b"8 bytes.", 0)
+    p.sock.close()
 
 
 @case
@@ -329,8 +471,14 @@ def keys():
     for bad in (lambda k: k ^ 1, lambda k: k ^ 0x80000000, lambda k: 0, lambda k: k | 1 << 32, lambda k: TOP):
         broken(WRITE, KEY, op=4, payload=b"12345678", elements=lambda p: [(p.addr, 8, bad(p.key))])
         broken(READ, KEY, op=2, elements=lambda p: [(p.addr, 8, bad(p.key))])
+    # Not the first element alone is looked at.
+    broken(WRITE, KEY, op=4, payload=bytes(16), elements=lambda p: [(p.addr, 8, p.key), (p.addr, 8, p.key ^ 1)])
+    broken(READ, KEY, op=2, elements=lambda p: [(p.addr, 8, p.key)] * 3 + [(p.addr, 8, p.key ^ 1)])
     other = Peer().start(WRITE)
     broken(WRITE, KEY, op=4, payload=b"12345678", elements=lambda p: [(other.addr, 8, other.key)])
+    gone = Peer().start(WRITE)
+    gone.sock.close()
+    broken(WRITE, KEY, op=4, payload=b"12345678", elements=lambda p: [(gone.addr, 8, gone.key)])
     # Once a wrong key has been seen the right one is worth nothing.
     other.send(other.frame(op=4, count=1, words=[other.addr, 8, other.key], payload=b"12345678"))
     other.send(other.frame(payload=bytes(64)))
@@ -343,6 +491,10 @@ def ranges():
     for addr, length in ((-1, 8), (region, 1), (region - 7, 8), (region + 1, 0), (0, region + 1), (1 << 63, 8), (0, 1 << 40),
                          (0, 1 << 63), (0, TOP), (TOP, 1), (8, TOP - 7)):
         broken(READ, RANGE, op=2, elements=lambda p, a=addr, n=length: [(p.addr + a, n, p.key)])
+        if length <= region + 1:
+            broken(WRITE, RANGE, op=4, payload=bytes(length), elements=lambda p, a=addr, n=length: [(p.addr + a, n, p.key)])
+    for op, size in ((2, 0), (4, 16)):
+        broken(READ, RANGE, op=op, payload=bytes(size), elements=lambda p: [(p.addr, 8, p.key), (p.addr + region - 7, 8, p.key)])
 
 
 @case
@@ -407,13 +559,18 @@ def invalidations():
 
 @case
 def credits():
+    for order in "<>":
+        credits_in(order)
+
+
+def credits_in(order):
     # More messages than there are receives: the server has two for each of the depth.
-    p = Peer(features=ERRORS | CREDITS).start(credits=100)
+    p = Peer(order, features=ERRORS | CREDITS).start(credits=100)
     p.send(b"".join(p.frame(payload=bytes(32)) for _ in range(64)))
     if p.ended() != PROTOCOL:
         raise RuntimeError("no report")
     # The server has one message, its greeting. What else it has to say needs no credit.
-    p = Peer(features=ERRORS | CREDITS).start(credits=1)
+    p = Peer(order, features=ERRORS | CREDITS).start(credits=1)
     p.send(p.frame(flags=0x4, payload=b"y" * 50))
     op, _, op_data, _, _ = p.next_frame()
     while op == 0x80:
@@ -428,8 +585,13 @@ def credits():
     p.send(p.frame(op=0x80, flags=0x200, words=[1]))
     if p.ended() != PROTOCOL:
         raise RuntimeError("no report")
-    broken(op=0x80, flags=0x200, words=[5])
-    broken(flags=0x200, words=[5], payload=bytes(8))
+    for limit in (2 + (1 << 31), 1 << 32, TOP):
+        p = Peer(order, features=ERRORS | CREDITS).start(credits=2)
+        p.send(p.frame(op=0x80, flags=0x200, words=[limit]))
+        if p.ended() != PROTOCOL:
+            raise RuntimeError(f"limit {limit}")
+    broken(order=order, op=0x80, flags=0x200, words=[5])
+    broken(order=order, flags=0x200, words=[5], payload=bytes(8))
 
 
 @case
@@ -439,7 +601,7 @@ def too_long():
     p.send(p.frame(payload=bytes(4097)))
     if p.ended() != RANGE:
         raise RuntimeError("no report")
-    for size in (1 << 20, 1 << 40):
+    for size in (1 << 20, 1 << 40, 1 << 63, TOP - 16):
         p = Peer().start()
         p.send(p.frame(size=16 + size))
         if p.ended() != RANGE:
@@ -548,13 +710,55 @@ def amplified_reads():
             Peer().start().echo()
         taken = len(requests) - p.untaken() / len(requests[0])
     # 16 MiB, and the response that is being sent.
-    if taken > 5:
+    if taken != 5:
         raise RuntimeError(f"{taken} requests taken")
     p.sock.settimeout(30)
     for _ in requests:
         op, _, _, _, data = p.next_frame()
         if op != 3 or len(data) != 4 << 20:
             raise RuntimeError(f"{op} {len(data)}")
+    p.read(b"", 0)
+    p.sock.close()
+
+
+@case
+def queued_reads():
+    """As many requests are taken as the peer has said that it has outstanding, and the one that is answered."""
+    for order in (0, 1, 5, 16):
+        p = Peer(room=4096).start(READ, size=1 << 20, ord=order)
+        size, more = p.blocked(), 7
+        requests = [p.frame(op=2, count=1, words=[p.addr, n, p.key]) for n in range(max(order, 1) + more)]
+        p.send(b"".join(requests))
+        # By then the server has looked at all of them.
+        Peer().start().echo()
+        left = p.untaken()
+        if left != more * len(requests[0]):
+            raise RuntimeError(f"ord {order}: {left} bytes left")
+        p.sock.settimeout(30)
+        p.recv(size)
+        for n in range(len(requests)):
+            op, _, _, _, data = p.next_frame()
+            if op != 3 or len(data) != n:
+                raise RuntimeError(f"{op} {len(data)} instead of response {n}")
+        p.sock.close()
+
+
+@case
+def queued_acknowledgements():
+    """256 wait, and those that are about to be sent."""
+    p = Peer(room=4096).start(READ, size=1 << 20)
+    size, ahead = p.blocked(), 8
+    writes = [p.frame(op=4, flags=4, count=1, words=[p.addr, 0, p.key]) for _ in range(300)]
+    p.send(b"".join(writes))
+    Peer().start().echo()
+    taken = len(writes) - p.untaken() / len(writes[0])
+    if not 256 <= taken <= 256 + ahead:
+        raise RuntimeError(f"{taken} taken")
+    p.sock.settimeout(30)
+    p.recv(size)
+    for n in range(len(writes)):
+        if p.next_frame()[:3] != (0, 0, 2):
+            raise RuntimeError(f"no acknowledgement {n}")
     p.read(b"", 0)
     p.sock.close()
 
@@ -592,6 +796,10 @@ class Server:
         for key, value in values.items():
             with open(f"{self.dir}/{key}", "w", encoding="ascii") as f:
                 f.write(str(value))
+
+    def result(self, key):
+        with open(f"{self.dir}/result", encoding="ascii") as f:
+            return dict(line.strip().split("=", 1) for line in f if "=" in line)[key]
 
     def remove(self):
         self.set(run=0)
@@ -718,8 +926,8 @@ def crc32c(data):
 class Digests(Peer):
     """A peer that has agreed on CRC32C."""
 
-    def __init__(self):
-        super().__init__(features=ERRORS | CRC32C)
+    def __init__(self, order="<"):
+        super().__init__(order, features=ERRORS | CRC32C)
 
     def frame(self, flags=0, words=(), payload=b"", wrong=None, **rest):
         """WRONG: the digest of the "header" or of the "payload"; or the header has none and no "flag"."""
@@ -741,17 +949,18 @@ class Digests(Peer):
 
 def digests():
     """Needs tcp_crc32c=1. What is read may be written behind that, before it has been sent: the digest is that of what was."""
-    p, size, new = Digests().start(READ, size=1 << 20), 1 << 20, os.urandom(1 << 16)
-    p.send(p.frame(op=2, count=1, words=[p.addr, size, p.key]))
-    p.send(p.frame(op=4, count=1, words=[p.addr + size - len(new), len(new), p.key], payload=new))
-    # By then the server has looked at the write.
-    Peer().start().echo()
-    op, _, _, _, data = p.next_frame()
-    if op != 3 or len(data) != size:
-        raise RuntimeError(f"{op} {len(data)}")
-    if data[-len(new):] != new:
-        raise RuntimeError("the response was sent before the write came")
-    p.sock.close()
+    for order in "<>":
+        p, size, new = Digests(order).start(READ, size=1 << 20), 1 << 20, os.urandom(1 << 16)
+        p.send(p.frame(op=2, count=1, words=[p.addr, size, p.key]))
+        p.send(p.frame(op=4, count=1, words=[p.addr + size - len(new), len(new), p.key], payload=new))
+        # By then the server has looked at the write.
+        Peer().start().echo()
+        op, _, _, _, data = p.next_frame()
+        if op != 3 or len(data) != size:
+            raise RuntimeError(f"{op} {len(data)}")
+        if data[-len(new):] != new:
+            raise RuntimeError("the response was sent before the write came")
+        p.sock.close()
 
 
 # What is wrong, and the code of the report.
@@ -760,11 +969,11 @@ WRONG_DIGESTS = (("payload", DIGEST), ("header", DIGEST), ("flag", PROTOCOL))
 
 def wrong_digests():
     """Needs tcp_crc32c=1. Nothing is delivered or acknowledged; the report is the first that comes."""
-    for wrong, code in WRONG_DIGESTS:
+    for order, (wrong, code) in itertools.product("<>", WRONG_DIGESTS):
         for loop, op, size in ((PINGPONG, 0, 1), (PINGPONG, 0, 4096), (WRITE, 4, 1), (WRITE, 4, 4096), (READ, 2, 0)):
             if wrong == "payload" and size == 0:
                 continue
-            p = Digests().start(loop)
+            p = Digests(order).start(loop)
             words = [p.addr, size, p.key] if op else []
             p.send(p.frame(op=op, flags=4 if size else 0, count=len(words) // 3, words=words, payload=os.urandom(size),
                            wrong=wrong))
