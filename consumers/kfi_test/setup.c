@@ -472,7 +472,25 @@ out:
 	return ret;
 }
 
+/* What the consumer is shown of the provider's info. */
+static int resolved_info(void)
+{
+	struct kfi_info *info;
+	int status;
+	bool ok;
+
+	info = kfi_test_resolve(&status);
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	ok = kfi_expect(status, 0) && kfi_expect(info->device == kfi_test_device, true);
+	ok = ok && kfi_expect(info->port, 1) && kfi_expect(info->net == &init_net, true);
+	ok = ok && kfi_expect(info->dst.ss_family, kfi_test_addr.ss_family);
+	kfi_info_put(info);
+	return ok ? 0 : -EBADMSG;
+}
+
 const struct kfi_case kfi_setup_cases[] = {
+	{ "resolve: device, port and address", resolved_info },
 	{ "connect: private data both ways", private_data },
 	{ "connect: the private data that every provider carries", private_data_max },
 	{ "connect: private data too long", private_data_too_long },

@@ -298,6 +298,7 @@ impl Resolution {
         // them yet.
         unsafe {
             (*info).device = (*found).device;
+            (*info).port = (*found).port;
             (*info).src = (*found).src;
             (*info).dst = (*found).dst;
             (*info).ird = (*found).ird;
