@@ -67,6 +67,8 @@ pub(crate) struct Limits {
 pub(crate) const AF_INET: u16 = 2;
 /// `AF_INET6`
 pub(crate) const AF_INET6: u16 = 10;
+/// `AF_IB`
+pub(crate) const AF_IB: u16 = 27;
 /// `KFI_POLL_DIRECT`, the last kind of polling; not for shared queues.
 pub(crate) const POLL_DIRECT: u32 = 3;
 /// `KFI_DOMAIN_UNSAFE_GLOBAL_RKEY`, the only flag of domains
@@ -87,6 +89,8 @@ pub(crate) enum Family {
     V4,
     /// `AF_INET6`
     V6,
+    /// `AF_IB`
+    Ib,
 }
 
 impl Family {
@@ -95,6 +99,7 @@ impl Family {
         match family {
             AF_INET => Ok(Family::V4),
             AF_INET6 => Ok(Family::V6),
+            AF_IB => Ok(Family::Ib),
             _ => Err(Refusal::Family),
         }
     }
@@ -104,6 +109,7 @@ impl Family {
         match self {
             Family::V4 => 16,
             Family::V6 => 28,
+            Family::Ib => 48,
         }
     }
 }
@@ -142,8 +148,8 @@ pub(crate) fn domain(limits: &Limits, flags: u32) -> Check {
 pub(crate) struct Resolve {
     /// Family of the peer's address.
     pub(crate) dst: Family,
-    /// Port of the peer's address.
-    pub(crate) dst_port: u16,
+    /// Port, or service ID, of the peer's address.
+    pub(crate) dst_port: u64,
     /// Family of the local address, if one is given.
     pub(crate) src: Option<Family>,
     /// `kfi_resolve_attr.timeout_ms`
@@ -169,6 +175,11 @@ impl Resolve {
 pub(crate) fn pep(flags: u32, backlog: i32) -> Check {
     supported(flags & !OWN_PORT == 0)?;
     valid(backlog >= 0)
+}
+
+/// kfi_pep_open(): IP addresses may come without a port, those of AF_IB not without a service ID.
+pub(crate) fn listen_at(family: Family, port: u64) -> Check {
+    valid(family != Family::Ib || port != 0)
 }
 
 /// Private data: at least its pointer goes with its length.

@@ -51,6 +51,7 @@ use kernel::{
 const _: () = {
     assert!(check::AF_INET as u32 == bindings::AF_INET);
     assert!(check::AF_INET6 as u32 == bindings::AF_INET6);
+    assert!(check::AF_IB as u32 == bindings::AF_IB);
     assert!(check::POLL_DIRECT == bindings::kfi_poll_KFI_POLL_DIRECT);
     assert!(check::DOMAIN_GLOBAL_RKEY == bindings::KFI_DOMAIN_UNSAFE_GLOBAL_RKEY);
     assert!(check::MR_MEM_REG == bindings::kfi_mr_type_KFI_MR_MEM_REG);

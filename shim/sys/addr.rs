@@ -82,6 +82,7 @@ impl Drop for HeldNet {
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
+const AF_IB: u16 = 27;
 
 /// An IPv4 or IPv6 address with a port; `struct sockaddr_in` or `struct sockaddr_in6`.
 ///
@@ -138,6 +139,19 @@ impl Addr {
             )
         };
         Ok(copy)
+    }
+
+    /// The GID of an address of AF_IB, which has the form of an IPv6 address.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Addr::from_raw`].
+    pub(crate) unsafe fn gid(addr: *const bindings::sockaddr) -> Option<IpAddr> {
+        // SAFETY: Promised by the caller; behind the family, the partition and the flow label.
+        unsafe {
+            ((*addr).sa_family == AF_IB)
+                .then(|| IpAddr::from(addr.cast::<u8>().add(8).cast::<[u8; 16]>().read()))
+        }
     }
 
     /// The wildcard address of IPv6 or IPv4.

@@ -10,6 +10,7 @@ use super::{
         Own, //
     },
     policy,
+    resolve::port,
     Consumer, //
 };
 use crate::{
@@ -101,7 +102,9 @@ impl<'a> PepAttr<'a> {
         }
         let addr = NonNull::new(attr.addr.cast_mut()).ok_or(EINVAL)?;
         // SAFETY: Promised by the caller.
-        Family::new(unsafe { addr.as_ref() }.sa_family)?;
+        let family = Family::new(unsafe { addr.as_ref() }.sa_family)?;
+        // SAFETY: As above.
+        check::listen_at(family, unsafe { port(family, addr.as_ptr()) })?;
         Ok(Self { attr })
     }
 

@@ -57,10 +57,16 @@ pub(crate) fn with<R>(f: impl FnOnce(&Policy) -> R) -> R {
 /// `addr` is valid, and as long as its family demands.
 pub(super) unsafe fn verdict(addr: *const bindings::sockaddr, consumer: Consumer) -> Verdict {
     // SAFETY: Promised by the caller.
-    let Ok(known) = (unsafe { Addr::from_raw(addr) }) else {
+    let known = unsafe {
+        Addr::from_raw(addr)
+            .map(Addr::to_ip)
+            .ok()
+            .or(Addr::gid(addr))
+    };
+    let Some(known) = known else {
         return Verdict::Any;
     };
-    let verdict = with(|policy| policy.verdict(known.to_ip()));
+    let verdict = with(|policy| policy.verdict(known));
     if verdict != Verdict::Any {
         let mut text = [0; 32];
         let _ = write!(

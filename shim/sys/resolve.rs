@@ -88,10 +88,25 @@ unsafe fn copy_addr(addr: NonNull<bindings::sockaddr>) -> Result<(Family, Storag
     }
 }
 
-/// The port has the same place in both families.
-fn port(addr: &Storage) -> u16 {
-    // SAFETY: The storage is much larger.
-    u16::from_be_bytes(unsafe { ptr::from_ref(addr).byte_add(2).cast::<[u8; 2]>().read() })
+/// The port, or the service ID if all of it counts.
+///
+/// # Safety
+///
+/// `addr` is as long as its family demands.
+pub(super) unsafe fn port(family: Family, addr: *const bindings::sockaddr) -> u64 {
+    let at = addr.cast::<u8>();
+    if family == Family::Ib {
+        // SAFETY: Promised by the caller: struct sockaddr_ib.
+        let [id, mask] = unsafe { at.add(24).cast::<[[u8; 8]; 2]>().read() };
+        return if mask == [0xff; 8] {
+            u64::from_be_bytes(id)
+        } else {
+            0
+        };
+    }
+    // The same place in the other families.
+    // SAFETY: Promised by the caller.
+    u16::from_be_bytes(unsafe { at.add(2).cast::<[u8; 2]>().read() }).into()
 }
 
 impl<'a> ResolveAttr<'a> {
@@ -115,7 +130,8 @@ impl<'a> ResolveAttr<'a> {
 
         check::Resolve {
             dst: dst_family,
-            dst_port: port(&dst),
+            // SAFETY: Copied just now.
+            dst_port: unsafe { port(dst_family, ptr::from_ref(&dst).cast()) },
             src: src.map(|(family, _)| family),
             timeout_ms: attr.timeout_ms,
             tos: attr.tos,

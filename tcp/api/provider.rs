@@ -51,6 +51,16 @@ pub(super) fn owner() -> *mut bindings::module {
     crate::sys::compat::THIS_MODULE.as_ptr()
 }
 
+/// An address; `ENODEV` for AF_IB, which sockets do not have.
+///
+/// # Safety
+///
+/// As for [`Addr::from_raw`].
+unsafe fn ip_addr(addr: *const bindings::sockaddr) -> Result<Addr> {
+    // SAFETY: Promised by the caller.
+    unsafe { Addr::from_raw(addr) }.map_err(|_| ENODEV)
+}
+
 /// # Safety
 ///
 /// `attr` is valid and was checked by kfi.ko; `owner` outlives the connection.
@@ -65,10 +75,10 @@ unsafe extern "C" fn resolve(
             None
         } else {
             // SAFETY: By the function's contract.
-            Some(unsafe { Addr::from_raw(attr.src) }?)
+            Some(unsafe { ip_addr(attr.src) }?)
         };
         // SAFETY: By the function's contract.
-        let (net, dst) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.dst)?) };
+        let (net, dst) = unsafe { (Net::from_raw(attr.net), ip_addr(attr.dst)?) };
         let conn = Conn::resolve(Request {
             net,
             src,
@@ -98,7 +108,7 @@ unsafe extern "C" fn pep_open(
         // SAFETY: By the function's contract.
         let attr = unsafe { &*attr };
         // SAFETY: By the function's contract.
-        let (net, addr) = unsafe { (Net::from_raw(attr.net), Addr::from_raw(attr.addr)?) };
+        let (net, addr) = unsafe { (Net::from_raw(attr.net), ip_addr(attr.addr)?) };
         let pep = Pep::open(
             PepHead::new(attr)?,
             PepAttr {

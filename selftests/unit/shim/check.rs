@@ -65,12 +65,14 @@ fn endpoint() -> Endpoint {
 fn families() {
     assert_eq!(Family::new(2), Ok(Family::V4));
     assert_eq!(Family::new(10), Ok(Family::V6));
-    // AF_UNSPEC, AF_UNIX, AF_IB, and the same numbers in the wrong byte order.
-    for family in [0, 1, 27, 2 << 8, 10 << 8, u16::MAX] {
+    assert_eq!(Family::new(27), Ok(Family::Ib));
+    // AF_UNSPEC, AF_UNIX, and the same numbers in the wrong byte order.
+    for family in [0, 1, 2 << 8, 10 << 8, 27 << 8, u16::MAX] {
         assert_eq!(Family::new(family), Err(Refusal::Family), "{family}");
     }
     assert_eq!(Family::V4.sockaddr_len(), 16);
     assert_eq!(Family::V6.sockaddr_len(), 28);
+    assert_eq!(Family::Ib.sockaddr_len(), 48);
 }
 
 #[test]
@@ -156,6 +158,15 @@ fn listener() {
     assert_eq!(check::pep(0, -1), INVALID);
     assert_eq!(check::pep(check::OWN_PORT, 0), Ok(()));
     assert_eq!(check::pep(check::OWN_PORT << 1, 0), UNSUPPORTED);
+}
+
+#[test]
+fn ports_to_listen_at() {
+    for family in [Family::V4, Family::V6] {
+        assert_eq!(check::listen_at(family, 0), Ok(()));
+    }
+    assert_eq!(check::listen_at(Family::Ib, 0), INVALID);
+    assert_eq!(check::listen_at(Family::Ib, u64::MAX), Ok(()));
 }
 
 #[test]
