@@ -24,7 +24,12 @@ use crate::{
     srx::Srx,
     verbs::{
         self,
-        device::Device, //
+        addr::Net,
+        device::Device,
+        gid::{
+            Gid,
+            GidBytes, //
+        }, //
     }, //
 };
 use kernel::{
@@ -125,6 +130,20 @@ impl verbs::client::Client for Client {
             domain.end();
         }
     }
+}
+
+/// The device at whose port addresses of AF_IB are found: that of `gid`, or, without it, one in the subnet of `near`.
+pub(crate) fn find_gid(
+    net: &Net,
+    pkey: u16,
+    gid: Option<&GidBytes>,
+    near: &GidBytes,
+) -> Result<(Arc<Attachment>, Gid)> {
+    verbs::client::find_map::<Client, _>(|attachment| match gid {
+        Some(gid) => attachment.device().find_gid(net, pkey, gid),
+        None => attachment.device().find_gid_near(net, pkey, near),
+    })
+    .ok_or(ENODEV)
 }
 
 /// The attachment of a device, while kfi uses it.

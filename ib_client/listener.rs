@@ -3,7 +3,7 @@
 //! Passive endpoints.
 //!
 //! One that listens on an address of a device holds that device like a connection does. One on the wildcard address holds
-//! none: rdma_cm makes and destroys a hidden listener for each device.
+//! none: rdma_cm makes and destroys a hidden listener for each device. Addresses of AF_IB are always a device's.
 
 #![deny(unsafe_code)]
 
@@ -17,6 +17,7 @@ use crate::{
     roster::Ticket,
     verbs::{
         addr::{
+            IbAddr,
             Net,
             SockAddr, //
         },
@@ -82,6 +83,9 @@ impl Listener {
         afonly: bool,
         caller: Caller,
     ) -> Result {
+        if let Some(local) = addr.ib() {
+            return self.listen_ib(net, &local, backlog, caller);
+        }
         let id = CmId::new(net, self.clone(), caller)?;
         self.inner.lock().id = Some(id.clone());
         if afonly {
@@ -91,12 +95,34 @@ impl Listener {
         if let Some(device) = id.device() {
             let home = client::find(device)?;
             let guard = home.enter()?;
-            // The removal of the device finds it with what it is to give up.
-            let mut inner = self.inner.lock();
-            let ticket = home.data().listeners.add(self.clone())?;
-            inner.bound = Some((home, guard, ticket));
+            self.bind(home, guard)?;
         }
         id.listen(backlog)
+    }
+
+    /// Listens at the port that has a GID, for a service ID.
+    fn listen_ib(
+        self: &Arc<Self>,
+        net: &Net,
+        local: &IbAddr,
+        backlog: u32,
+        caller: Caller,
+    ) -> Result {
+        let (home, gid) = client::find_gid(net, local.pkey, Some(&local.gid), &local.gid)?;
+        let guard = home.enter()?;
+        let id = CmId::new_ib(net, self.clone(), caller, gid, local, None)?;
+        self.inner.lock().id = Some(id.clone());
+        self.bind(home, guard)?;
+        id.listen(backlog)
+    }
+
+    /// Takes hold of the device.
+    fn bind(self: &Arc<Self>, home: Arc<Attachment>, guard: DeviceGuard) -> Result {
+        // The removal of the device finds it with what it is to give up.
+        let mut inner = self.inner.lock();
+        let ticket = home.data().listeners.add(self.clone())?;
+        inner.bound = Some((home, guard, ticket));
+        Ok(())
     }
 
     /// Ends what there is on a device: after this no request comes.

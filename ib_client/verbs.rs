@@ -58,6 +58,10 @@ mod errno;
 pub mod gate;
 #[path = "verbs/gate_state.rs"]
 mod gate_state;
+#[path = "verbs/gid.rs"]
+pub mod gid;
+#[path = "verbs/ib_id.rs"]
+mod ib_id;
 #[path = "verbs/mr.rs"]
 pub mod mr;
 #[path = "verbs/pd.rs"]

@@ -114,6 +114,6 @@ unsafe extern "C" fn qp_event(event: *mut bindings::ib_event, context: *mut c_vo
     if !id.is_null() {
         // A message has overtaken the last step of the connection's set-up. Failure means that it is known already.
         // SAFETY: The identifier outlives the queue pair.
-        unsafe { bindings::rdma_notify(id, bindings::ib_event_type_IB_EVENT_COMM_EST) };
+        unsafe { CmId::notify_established(id) };
     }
 }

@@ -55,19 +55,21 @@ unsafe extern "C" fn resolve(
         };
         // SAFETY: By the function's contract.
         let (net, dst) = unsafe { (Net::from_raw(attr.net), SockAddr::from_raw(attr.dst)?) };
-        let conn = Conn::to_resolve(&Request {
+        let request = Request {
             net,
             timeout_ms: attr.timeout_ms,
             tos: u8::try_from(attr.tos).ok(),
             done: ResolveFn::new(attr).ok_or(EINVAL)?,
             caller,
-        })?;
+        };
+        let conn = Conn::to_resolve(&request)?;
         // The callback can come at once, and can give this up.
         let info = object::give::<bindings::kfi_info, _>(conn.clone());
-        conn.start_resolve(src.as_ref(), &dst).inspect_err(|_| {
-            // SAFETY: Given just now, and there was no callback that could have taken it.
-            unsafe { object::take::<_, Conn>(info) }.release();
-        })?;
+        conn.start_resolve(&request, src.as_ref(), &dst)
+            .inspect_err(|_| {
+                // SAFETY: Given just now, and there was no callback that could have taken it.
+                unsafe { object::take::<_, Conn>(info) }.release();
+            })?;
         Ok(info)
     };
     object::into_ptr(resolve())

@@ -20,6 +20,7 @@ use crate::{
     errno::EHOSTUNREACH,
     verbs::{
         addr::{
+            IbAddr,
             Net,
             SockAddr, //
         },
@@ -59,13 +60,8 @@ impl Conn {
     /// A connection that is about to be resolved.
     pub(crate) fn to_resolve(request: &Request<'_>) -> Result<Arc<Self>> {
         let conn = Self::new(Side::Active, Phase::Resolving, InfoHead::new(request.net))?;
-        let id = CmId::new(request.net, conn.clone(), request.caller)?;
-        if let Some(tos) = request.tos {
-            id.set_service_type(tos);
-        }
         {
             let mut inner = conn.inner.lock();
-            inner.id = Some(id);
             inner.resolve = Some(request.done);
             inner.timeout_ms = match request.timeout_ms {
                 0 => TIMEOUT_MS,
@@ -78,11 +74,18 @@ impl Conn {
     /// Starts the resolution. The callback can come before this returns, and can give up the consumer's reference.
     ///
     /// After an error there is no callback.
-    pub(crate) fn start_resolve(&self, src: Option<&SockAddr>, dst: &SockAddr) -> Result {
+    pub(crate) fn start_resolve(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        src: Option<&SockAddr>,
+        dst: &SockAddr,
+    ) -> Result {
         let started = {
             let _call = self.call()?;
-            let timeout_ms = self.inner.lock().timeout_ms;
-            self.id()?.resolve_addr(src, dst, timeout_ms)
+            match dst.ib() {
+                Some(peer) => self.look_for_path(request, src.and_then(SockAddr::ib), &peer),
+                None => self.look_for_address(request, src, dst),
+            }
         };
         let started = started.map_err(|error| match error {
             // Routing's answer under some rules. There is no RDMA on the loopback device.
@@ -101,6 +104,58 @@ impl Conn {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// With IP addresses rdma_cm finds the device.
+    fn look_for_address(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        src: Option<&SockAddr>,
+        dst: &SockAddr,
+    ) -> Result {
+        let id = CmId::new(request.net, self.clone(), request.caller)?;
+        if let Some(tos) = request.tos {
+            id.set_service_type(tos);
+        }
+        let timeout_ms = {
+            let mut inner = self.inner.lock();
+            inner.id = Some(id.clone());
+            inner.timeout_ms
+        };
+        id.resolve_addr(src, dst, timeout_ms)
+    }
+
+    /// With AF_IB the device is the one that has the GID of `src`, or one in the peer's subnet.
+    fn look_for_path(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+        src: Option<IbAddr>,
+        peer: &IbAddr,
+    ) -> Result {
+        let at = src.filter(|src| src.gid != [0; 16]).map(|src| src.gid);
+        let (home, gid) = client::find_gid(request.net, peer.pkey, at.as_ref(), &peer.gid)?;
+        let guard = home.enter()?;
+        let local = IbAddr {
+            gid: gid.bytes(),
+            pkey: peer.pkey,
+            flow: src.map_or(0, |src| src.flow),
+            service: 0,
+        };
+        let id = CmId::new_ib(
+            request.net,
+            self.clone(),
+            request.caller,
+            gid,
+            &local,
+            Some(peer),
+        )?;
+        let timeout_ms = {
+            let mut inner = self.inner.lock();
+            inner.id = Some(id.clone());
+            inner.timeout_ms
+        };
+        self.bind(home, guard)?;
+        id.resolve_ib_route(request.tos.unwrap_or(0), timeout_ms)
     }
 
     /// The device was found.

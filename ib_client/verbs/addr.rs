@@ -43,6 +43,19 @@ impl Net {
     }
 }
 
+/// What an address of AF_IB says, in the byte order of the host but for the GID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IbAddr {
+    /// The port's, in network order.
+    pub gid: [u8; 16],
+    /// Partition.
+    pub pkey: u16,
+    /// Flow label.
+    pub flow: u32,
+    /// Service ID.
+    pub service: u64,
+}
+
 /// A socket address of any family.
 ///
 /// It has the layout of the kernel's C `struct sockaddr_storage`.
@@ -91,6 +104,44 @@ impl SockAddr {
         }
     }
 
+    /// An address of AF_IB.
+    pub fn from_ib(ib: &IbAddr) -> Self {
+        let mut data = [0; Self::SIZE - 2];
+        let mask = if ib.service == 0 { 0 } else { u64::MAX };
+        fill(
+            &mut data,
+            &[
+                &ib.pkey.to_be_bytes(),
+                &ib.flow.to_be_bytes(),
+                &ib.gid,
+                &ib.service.to_be_bytes(),
+                &mask.to_be_bytes(),
+            ],
+        );
+        Self {
+            // CAST: The families are small numbers.
+            family: bindings::AF_IB as u16,
+            data,
+        }
+    }
+
+    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.data.get(at..)?.first_chunk().copied()
+    }
+
+    /// What it says if it is of AF_IB.
+    pub fn ib(&self) -> Option<IbAddr> {
+        if u32::from(self.family) != bindings::AF_IB {
+            return None;
+        }
+        Some(IbAddr {
+            pkey: u16::from_be_bytes(self.bytes(0)?),
+            flow: u32::from_be_bytes(self.bytes(2)?),
+            gid: self.bytes(6)?,
+            service: u64::from_be_bytes(self.bytes(22)?),
+        })
+    }
+
     /// Whether it is one of the loopback device's.
     pub fn is_loopback(&self) -> bool {
         match u32::from(self.family) {
@@ -103,7 +154,7 @@ impl SockAddr {
         }
     }
 
-    /// Copies an address; `EAFNOSUPPORT` for families other than IPv4 and IPv6.
+    /// Copies an address; `EAFNOSUPPORT` for families other than IPv4, IPv6 and AF_IB.
     ///
     /// # Safety
     ///
@@ -114,6 +165,7 @@ impl SockAddr {
         let len = match u32::from(family) {
             bindings::AF_INET => 16,
             bindings::AF_INET6 => 28,
+            bindings::AF_IB => 48,
             _ => return Err(errno::eafnosupport()),
         };
         let mut addr = Self {
@@ -127,12 +179,12 @@ impl SockAddr {
         Ok(addr)
     }
 
-    /// The family, `AF_INET` or `AF_INET6`.
+    /// The family, `AF_INET`, `AF_INET6` or `AF_IB`.
     pub fn family(&self) -> u16 {
         self.family
     }
 
-    /// The port; 0 when there is none yet.
+    /// The port of IPv4 and IPv6; 0 when there is none yet.
     pub fn port(&self) -> u16 {
         // IPv4 and IPv6 have it in the same place.
         match self.data {

@@ -297,6 +297,25 @@ pub fn find<T: Client>(device: &Device) -> Option<Arc<Attachment<T::Data>>> {
     None
 }
 
+/// Goes round what client `T` keeps for its devices, the latest first, until `f` finds something. Context: any; `f` does
+/// not sleep.
+pub fn find_map<T: Client, R>(
+    mut f: impl FnMut(&Attachment<T::Data>) -> Option<R>,
+) -> Option<(Arc<Attachment<T::Data>>, R)> {
+    let _rcu = rcu::read_lock();
+    let mut next = T::slot().first.load(Acquire);
+    while !next.is_null() {
+        // SAFETY: By the type invariant of `Slot` it is a leaked reference, valid while the RCU
+        // read-side section lasts.
+        let attachment = unsafe { ArcBorrow::from_raw(next) };
+        if let Some(found) = f(&attachment) {
+            return Some((attachment.into(), found));
+        }
+        next = attachment.next.load(Acquire);
+    }
+    None
+}
+
 /// A client as long as it is registered.
 ///
 /// Dropping it removes the client from every device and returns when all of that is over.

@@ -12,6 +12,7 @@
 
 use super::{
     addr::{
+        IbAddr,
         Net,
         SockAddr, //
     },
@@ -22,6 +23,8 @@ use super::{
         Head, //
     },
     device::Device,
+    gid::Gid,
+    ib_id,
     pd::Caller, //
 };
 use crate::bindings;
@@ -91,15 +94,53 @@ impl CmId {
     pub fn new<H: Handler>(net: &Net, handler: Arc<H>, caller: Caller) -> Result<Arc<Self>> {
         let head = Context::leak(handler)?;
         // SAFETY: The context is what the callback expects and is freed after the identifier.
-        let raw = unsafe { create(net, callback::<H>, head.as_ptr().cast(), caller) }.inspect_err(
-            |_| {
-                // SAFETY: There is no identifier that could use it.
-                unsafe { Context::<H>::release(head) };
-            },
-        )?;
-        // SAFETY: `head` is the context that was made above.
+        let raw = unsafe { create(net, callback::<H>, head.as_ptr().cast(), caller) };
+        Self::made::<H>(raw, head)
+    }
+
+    /// Creates an identifier for addresses of AF_IB, at the port that `gid` is of; the caller keeps the device.
+    ///
+    /// Its path is looked for with [`CmId::resolve_route`] if there is a peer; without one it may listen. Otherwise as
+    /// [`CmId::new`]. Context: process, sleeps.
+    pub fn new_ib<H: Handler>(
+        net: &Net,
+        handler: Arc<H>,
+        caller: Caller,
+        gid: Gid,
+        local: &IbAddr,
+        peer: Option<&IbAddr>,
+    ) -> Result<Arc<Self>> {
+        let head = Context::leak(handler)?;
+        let raw = ib_id::create(net, Some(callback::<H>), head.as_ptr().cast(), caller);
+        if let Ok(raw) = &raw {
+            // SAFETY: Made just now, and nobody else has it.
+            unsafe {
+                if let Some(ib) = ib_id::from_raw(raw.as_ptr()) {
+                    ib.place(gid, local, peer);
+                }
+            }
+        }
+        Self::made::<H>(raw, head)
+    }
+
+    /// Makes the owner of an identifier that was made just now, or releases its context.
+    fn made<H: Handler>(
+        raw: Result<NonNull<bindings::rdma_cm_id>>,
+        head: NonNull<Head>,
+    ) -> Result<Arc<Self>> {
+        let raw = raw.inspect_err(|_| {
+            // SAFETY: There is no identifier that could use it.
+            unsafe { Context::<H>::release(head) };
+        })?;
+        // SAFETY: `head` is the context that the identifier was made with.
         unsafe { head.as_ref() }.id.store(raw.as_ptr(), Relaxed);
         Self::wrap(raw, Some(head))
+    }
+
+    /// What is behind it if its addresses are of AF_IB.
+    fn ib(&self) -> Option<&ib_id::IbId> {
+        // SAFETY: By the type invariant the identifier is there.
+        unsafe { ib_id::from_raw(self.as_raw()) }
     }
 
     fn wrap(raw: NonNull<bindings::rdma_cm_id>, head: Option<NonNull<Head>>) -> Result<Arc<Self>> {
@@ -183,6 +224,11 @@ impl CmId {
     pub fn with_lock<R>(&self, f: impl FnOnce(Locked<'_>) -> R) -> R {
         might_sleep();
         let in_callback = self.head().is_some_and(Head::in_callback);
+        if let Some(ib) = self.ib() {
+            let _handler = (!in_callback).then(|| ib.handler.lock());
+            // SAFETY: The identifier is there, and its handler mutex is held.
+            return f(unsafe { Locked::from_raw(self.as_raw()) });
+        }
         if !in_callback {
             // SAFETY: By the type invariant the identifier is there; its mutex is not held by this
             // task.
@@ -229,10 +275,19 @@ impl CmId {
         self.with_lock(|id| id.resolve_route(timeout_ms))
     }
 
+    /// The same for addresses of AF_IB, with a traffic class. Context: process, sleeps.
+    pub fn resolve_ib_route(&self, tos: u8, timeout_ms: u32) -> Result {
+        let ib = self.ib().ok_or(EINVAL)?;
+        self.with_lock(|_| ib.resolve_route(tos, timeout_ms))
+    }
+
     /// Listens for connect requests. Context: process, sleeps.
     pub fn listen(&self, backlog: u32) -> Result {
         let backlog = c_int::try_from(backlog).map_err(|_| EINVAL)?;
         self.with_lock(|id| {
+            if let Some(ib) = self.ib() {
+                return ib.listen();
+            }
             // SAFETY: The identifier is there and locked.
             to_result(unsafe { bindings::rdma_listen(id.as_raw(), backlog) })
         })
@@ -254,6 +309,9 @@ impl CmId {
         self.need_qp()?;
         let mut raw = param.to_raw()?;
         self.with_lock(|id| {
+            if let Some(ib) = self.ib() {
+                return ib.connect(&raw);
+            }
             // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
             to_result(unsafe { bindings::rdma_connect_locked(id.as_raw(), &mut raw) })
         })
@@ -267,6 +325,9 @@ impl CmId {
         self.need_qp()?;
         let mut raw = param.to_raw()?;
         self.with_lock(|id| {
+            if let Some(ib) = self.ib() {
+                return ib.accept(&raw);
+            }
             // SAFETY: The identifier is there and locked, and `raw` borrows from `param`.
             to_result(unsafe { bindings::rdma_accept(id.as_raw(), &mut raw) })
         })
@@ -281,11 +342,14 @@ impl CmId {
     /// Ends a connection: the queue pair enters the error state, the peer is told. Context:
     /// process, sleeps.
     pub fn disconnect(&self) -> Result {
+        if let Some(ib) = self.ib() {
+            return ib.disconnect();
+        }
         // SAFETY: By the type invariant the identifier is there.
         to_result(unsafe { bindings::rdma_disconnect(self.as_raw()) })
     }
 
-    /// Sets the IP type of service, before the path is resolved. Context: any.
+    /// Sets the IP type of service, before the path is resolved; not for addresses of AF_IB. Context: any.
     pub fn set_service_type(&self, tos: u8) {
         // SAFETY: By the type invariant the identifier is there.
         unsafe { bindings::rdma_set_service_type(self.as_raw(), c_int::from(tos)) };
@@ -295,6 +359,58 @@ impl CmId {
     pub fn set_afonly(&self, afonly: bool) -> Result {
         // SAFETY: By the type invariant the identifier is there.
         to_result(unsafe { bindings::rdma_set_afonly(self.as_raw(), c_int::from(afonly)) })
+    }
+
+    /// Tells that a message came in before the connection was reported. Context: any.
+    ///
+    /// # Safety
+    ///
+    /// `id` is an identifier that is there.
+    pub unsafe fn notify_established(id: *mut bindings::rdma_cm_id) {
+        // Failure means that it is known already.
+        // SAFETY: As the caller promises.
+        unsafe {
+            match ib_id::from_raw(id) {
+                Some(ib) => ib.established_by_message(),
+                None => {
+                    bindings::rdma_notify(id, bindings::ib_event_type_IB_EVENT_COMM_EST);
+                }
+            }
+        }
+    }
+
+    /// Creates its queue pair, see `rdma_create_qp()`.
+    ///
+    /// # Safety
+    ///
+    /// What `attr` and `pd` name stays as long as the queue pair, and is of the identifier's device.
+    pub(super) unsafe fn create_qp(
+        &self,
+        pd: *mut bindings::ib_pd,
+        attr: &mut bindings::ib_qp_init_attr,
+    ) -> Result {
+        // SAFETY: By the type invariant the identifier is there; the rest as the caller promises.
+        unsafe {
+            match self.ib() {
+                Some(ib) => ib.create_qp(pd, attr),
+                None => to_result(bindings::rdma_create_qp(self.as_raw(), pd, attr)),
+            }
+        }
+    }
+
+    /// Destroys its queue pair.
+    ///
+    /// # Safety
+    ///
+    /// There is one, and it is not used any more.
+    pub(super) unsafe fn destroy_qp(&self) {
+        // SAFETY: By the type invariant the identifier is there; the rest as the caller promises.
+        unsafe {
+            match self.ib() {
+                Some(ib) => ib.destroy_qp(),
+                None => bindings::rdma_destroy_qp(self.as_raw()),
+            }
+        }
     }
 
     /// Claims the one queue pair that an identifier can have.
@@ -322,7 +438,13 @@ impl Drop for CmId {
         // Drop order: a queue pair holds a reference to its identifier, so there is none any more.
         // SAFETY: By the type invariant the identifier is ours, and it is not used after this. This
         // is no callback of it.
-        unsafe { bindings::rdma_destroy_id(self.as_raw()) };
+        unsafe {
+            if ib_id::is_ib(self.as_raw()) {
+                ib_id::destroy(self.as_raw());
+            } else {
+                bindings::rdma_destroy_id(self.as_raw());
+            }
+        }
         if let Some(head) = self.head {
             // SAFETY: By the type invariant the context is ours, and no callback can come any more.
             unsafe { (head.as_ref().release)(head) };

@@ -9,7 +9,8 @@ use super::{
         Granted, //
     },
     device::Device,
-    errno, //
+    errno,
+    ib_id, //
 };
 use crate::bindings;
 use core::{
@@ -121,6 +122,17 @@ impl Head {
     }
 }
 
+/// Whether this task runs a callback of an identifier.
+///
+/// # Safety
+///
+/// `id` is there, and its context is the head of a [`Context`], which is there as long.
+pub(super) unsafe fn in_callback(id: *const bindings::rdma_cm_id) -> bool {
+    // SAFETY: As the caller promises.
+    let head = unsafe { &*(*id).context.cast::<Head>() };
+    head.in_callback()
+}
+
 /// Passes an event on.
 ///
 /// # Safety
@@ -201,6 +213,10 @@ unsafe fn end_callback(head: NonNull<Head>) -> c_int {
 ///
 /// `id` points to an identifier that is there.
 pub(super) unsafe fn reject(id: NonNull<bindings::rdma_cm_id>, private_data: &[u8]) -> Result {
+    // SAFETY: As the caller promises.
+    if let Some(ib) = unsafe { ib_id::from_raw(id.as_ptr()) } {
+        return ib.reject(private_data);
+    }
     let len = u8::try_from(private_data.len()).map_err(|_| EINVAL)?;
     // SAFETY: As the caller promises; the data is copied.
     to_result(unsafe {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/mutex.h>
+#include <linux/random.h>
 #include <linux/scatterlist.h>
 #include "helpers.h"
 
@@ -16,6 +17,80 @@ bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port)
 bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port)
 {
 	return rdma_protocol_roce(dev, port);
+}
+
+bool rust_helper_rdma_port_has_af_ib(const struct ib_device *dev, u32 port)
+{
+	return rdma_cap_af_ib(dev, port) && rdma_cap_ib_cm(dev, port);
+}
+
+int rust_helper_rdma_port_gids(const struct ib_device *dev, u32 port)
+{
+	return dev->port_data[port].immutable.gid_tbl_len;
+}
+
+union gid_ip {
+	struct sockaddr		any;
+	struct sockaddr_in6	in6;
+};
+
+static void gid_to_ip(union gid_ip *ip, const union ib_gid *gid, int ifindex)
+{
+	rdma_gid2ip(&ip->any, gid);
+	if (ip->any.sa_family == AF_INET6 && ipv6_addr_type(&ip->in6.sin6_addr) & IPV6_ADDR_LINKLOCAL)
+		ip->in6.sin6_scope_id = ifindex;
+}
+
+/* RoCE, whose GIDs are IP addresses: start to find the neighbour behind @path->dgid. Sets the MTU of the path. */
+int rust_helper_rdma_resolve_gid(const struct ib_gid_attr *from, struct sa_path_rec *path, struct rdma_dev_addr *addr,
+				 unsigned long timeout_ms,
+				 void (*found)(int status, struct sockaddr *src, struct rdma_dev_addr *addr,
+					       void *context),
+				 void *context)
+{
+	union gid_ip src = {}, dst = {};
+	struct net_device *ndev;
+	int ifindex = 0;
+
+	rcu_read_lock();
+	ndev = rdma_read_gid_attr_ndev_rcu(from);
+	if (!IS_ERR(ndev)) {
+		ifindex = ndev->ifindex;
+		path->mtu = iboe_get_mtu(ndev->mtu);
+	}
+	rcu_read_unlock();
+	if (!ifindex || !path->mtu)
+		return -ENODEV;
+	gid_to_ip(&src, &from->gid, ifindex);
+	gid_to_ip(&dst, &path->dgid, ifindex);
+	if (src.any.sa_family != dst.any.sa_family)
+		return -EHOSTUNREACH;
+	addr->bound_dev_if = ifindex;
+	addr->sgid_attr = from;
+	return rdma_resolve_ip(&src.any, &dst.any, addr, timeout_ms, found, true, context);
+}
+
+void rust_helper_rdma_path_to_neighbour(struct sa_path_rec *path, struct rdma_dev_addr *addr)
+{
+	path->hop_limit = addr->hoplimit;
+	path->roce.route_resolved = true;
+	sa_path_set_dmac(path, addr->dst_dev_addr);
+}
+
+u32 rust_helper_rdma_random_psn(void)
+{
+	return get_random_u32() & 0xffffff;
+}
+
+ib_sa_comp_mask rust_helper_rdma_path_mask(void)
+{
+	return IB_SA_PATH_REC_DGID | IB_SA_PATH_REC_SGID | IB_SA_PATH_REC_PKEY | IB_SA_PATH_REC_NUMB_PATH |
+	       IB_SA_PATH_REC_REVERSIBLE | IB_SA_PATH_REC_SERVICE_ID | IB_SA_PATH_REC_TRAFFIC_CLASS;
+}
+
+gfp_t rust_helper_rdma_gfp_kernel(void)
+{
+	return GFP_KERNEL;
 }
 
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev)

@@ -14,6 +14,17 @@ bool rust_helper_rdma_protocol_iwarp(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
 bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev);
+bool rust_helper_rdma_port_has_af_ib(const struct ib_device *dev, u32 port);
+int rust_helper_rdma_port_gids(const struct ib_device *dev, u32 port);
+int rust_helper_rdma_resolve_gid(const struct ib_gid_attr *from, struct sa_path_rec *path, struct rdma_dev_addr *addr,
+				 unsigned long timeout_ms,
+				 void (*found)(int status, struct sockaddr *src, struct rdma_dev_addr *addr,
+					       void *context),
+				 void *context);
+void rust_helper_rdma_path_to_neighbour(struct sa_path_rec *path, struct rdma_dev_addr *addr);
+u32 rust_helper_rdma_random_psn(void);
+ib_sa_comp_mask rust_helper_rdma_path_mask(void);
+gfp_t rust_helper_rdma_gfp_kernel(void);
 int rust_helper_rdma_port_gid(struct ib_device *dev, u32 port, u8 *gid);
 void rust_helper_rdma_clients_lock(void);
 void rust_helper_rdma_clients_unlock(void);

@@ -67,13 +67,13 @@ pub struct Hooks {
     pub event_handler: Option<unsafe extern "C" fn(*mut bindings::ib_event, *mut c_void)>,
 }
 
-/// A reliable connected queue pair on an rdma_cm identifier, which moves it through its states.
+/// A reliable connected queue pair on an identifier, which moves it through its states.
 ///
 /// Wraps the kernel's C `struct ib_qp`.
 ///
 /// # Invariants
 ///
-/// - `raw` is a queue pair made by `rdma_create_qp()` of `id`, of `pd`, `send_cq`, `recv_cq` and
+/// - `raw` is a queue pair made by [`CmId::create_qp`] of `id`, of `pd`, `send_cq`, `recv_cq` and
 ///   `srq`; it is destroyed by `drop()` and by nothing else.
 /// - `device` is the device of all of these, `lkey` the local key of `pd` for mapped memory.
 pub struct Qp {
@@ -168,7 +168,7 @@ impl Qp {
         // SAFETY: The identifier has a device and is claimed for this queue pair; everything in
         // `attr` belongs to that device and is kept alive below; the hooks are as the caller
         // promises.
-        to_result(unsafe { bindings::rdma_create_qp(id.as_raw(), pd.as_raw(), &mut attr) })?;
+        unsafe { id.create_qp(pd.as_raw(), &mut attr) }?;
         // SAFETY: Creation was successful, so the identifier points to its queue pair.
         let raw = NonNull::new(unsafe { (*id.as_raw()).qp }).ok_or(EINVAL)?;
         slot.keep();
@@ -531,7 +531,7 @@ impl Drop for Qp {
         // identifier last.
         // SAFETY: By the type invariant the queue pair is the one of the identifier, and nothing
         // but this destroys it.
-        unsafe { bindings::rdma_destroy_qp(self.id.as_raw()) };
+        unsafe { self.id.destroy_qp() };
         self.id.release_qp();
     }
 }

@@ -902,7 +902,7 @@ void kfi_mr_pool_put(struct kfi_mr_pool *pool, struct kfi_mr *mr);
  * @src: local address
  * @dst: peer's address
  * @private_data: of the peer's request; NULL on the resolving side. Over InfiniBand and RoCE padded with zeros to 56
- *	bytes, so a protocol carries its own length
+ *	bytes, or 92 with addresses of AF_IB, so a protocol carries its own length
  * @private_data_len: bytes
  * @ird: reads the peer asks to have outstanding at us
  * @ord: reads the peer lets us have outstanding
@@ -975,7 +975,7 @@ struct kfi_tls {
  * struct kfi_resolve_attr - what kfi_resolve() is asked for
  * @net: network namespace
  * @src: local address, or NULL
- * @dst: peer's address
+ * @dst: peer's address: IPv4, IPv6, or struct sockaddr_ib (AF_IB)
  * @timeout_ms: for each step of the resolution, up to INT_MAX; 0 means 3000. Resolving over TCP takes no time: there
  *	connecting has a limit of its own
  * @tos: 0 to 255: IP type of service, or traffic class, of the connection in both directions, as far as the device
@@ -985,6 +985,11 @@ struct kfi_tls {
  * @tls: use TLS, with these keys; read before return. Providers that have none answer -ENODEV. NULL: none
  * @done: callback
  * @priv: its argument
+ *
+ * AF_IB is for ports of InfiniBand and RoCE: sib_addr is a GID, sib_pkey a partition, sib_sid with an sib_sid_mask of
+ * all ones any service ID; everything in network order. Such a connection is made by the CM of InfiniBand, without what
+ * rdma_cm adds to the private data, and its peer need not use kfi or rdma_cm. Of @src only sib_addr and sib_flowinfo
+ * count; without @src, or with a GID of zero, it starts at a port in the subnet of @dst. Nothing but RDMA carries it.
  */
 struct kfi_resolve_attr {
 	struct net		*net;
@@ -1015,7 +1020,8 @@ struct kfi_info *__kfi_resolve(const struct kfi_resolve_attr *attr, const char *
  * Context: Process. @attr->done may run before this returns.
  * Return: the info, to be given to kfi_ep_open() or kfi_info_put() after the callback (or kfi_info_put() before, which
  * cancels it); ERR_PTR: -EINVAL a pointer is missing, the families differ, the port is 0 or another value is out of its
- * range, -EAFNOSUPPORT neither IPv4 nor IPv6, -EOPNOTSUPP unknown flag, -ENODEV no provider, -ENOMEM.
+ * range, -EAFNOSUPPORT neither IPv4, IPv6 nor AF_IB, -EOPNOTSUPP unknown flag, -ENODEV no provider, or no port has the
+ * GID, the partition or the subnet, -ENOMEM.
  */
 #define kfi_resolve(attr) __kfi_resolve(attr, KBUILD_MODNAME)
 
@@ -1269,7 +1275,8 @@ int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
 /**
  * struct kfi_pep_attr - what kfi_pep_open() is asked for
  * @net: network namespace
- * @addr: address and port to listen on; the wildcard address listens on every device
+ * @addr: address and port to listen on; the wildcard address listens on every device. With AF_IB, see struct
+ *	kfi_resolve_attr, the GID of a port and a service ID; there is no wildcard, and a device has each ID once
  * @backlog: connect requests waiting
  * @afonly: the wildcard address of IPv6 takes no IPv4 connections, and that of IPv4 can be listened on beside it.
  *	Without, it takes both; over RDMA unless net.ipv6.bindv6only says otherwise
@@ -1322,8 +1329,8 @@ struct kfi_pep *__kfi_pep_open(const struct kfi_pep_attr *attr, const char *owne
  *
  * Context: Process. Requests may arrive before this returns.
  * Return: the passive endpoint, for kfi_pep_close(); ERR_PTR: -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV no provider or no
- * device has the address, -EINVAL a pointer is missing or the backlog is negative, -EAFNOSUPPORT neither IPv4 nor IPv6,
- * -EOPNOTSUPP unknown flag, -ENOMEM.
+ * device has the address, -EINVAL a pointer is missing, the backlog is negative or the service ID is 0, -EAFNOSUPPORT
+ * neither IPv4, IPv6 nor AF_IB, -EOPNOTSUPP unknown flag, -ENOMEM.
  */
 #define kfi_pep_open(attr) __kfi_pep_open(attr, KBUILD_MODNAME)
 
