@@ -9,12 +9,15 @@ need_module kfi_test "$(driver_module)"
 no_rdma_up() { ip link add w0 type veth peer name w1 && ip addr add 10.0.9.1/24 dev w0 && ip link set w0 up && ip link set w1 up; }
 # For the test of a message without a receive.
 modprobe kfi tcp_credits=1 && ports_up && no_rdma_up && provider_up || { ktap_print_header; ktap_set_plan 1; ktap_test_fail "devices and provider"; ktap_finished; }
+more=()
+# ib_cm.sh
+[ "${KFI_FAMILY:-4}" != ib ] || { IP0=::ffff:$IP0 IP1=::ffff:$IP1; more=(service=0x6b66690000000001); }
 # kfi_test_ipv6.sh
 if [ "${KFI_FAMILY:-4}" = 6 ]; then
 	IP0=fd00::1 IP1=fd00::2
 	ip addr add $IP0/64 dev v0 nodad && ip addr add $IP1/64 dev v1 nodad
 fi
-said_by kfi_test addr=$IP0 src=$IP1
+said_by kfi_test "addr=$IP0" "src=$IP1" "${more[@]}"
 rc=$?
 ip link del w0
 unloaded kfi_test || echo "# kfi_test does not unload"

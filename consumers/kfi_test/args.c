@@ -5,6 +5,7 @@
 #include <linux/in6.h>
 #include <linux/inet.h>
 #include <net/net_namespace.h>
+#include <rdma/ib.h>
 #include "kfi_test.h"
 
 static void never_resolved(struct kfi_info *info, int status, void *priv)
@@ -77,8 +78,11 @@ static int resolve_family(void)
 
 	attr.dst = (struct sockaddr *)&other;
 	ok = kfi_expect(resolve_errno(&attr), -EAFNOSUPPORT);
-	/* The port is in the same place in both families. */
-	((struct sockaddr_in *)&no_port)->sin_port = 0;
+	/* The port is in the same place in both families of IP. */
+	if (no_port.ss_family == AF_IB)
+		((struct sockaddr_ib *)&no_port)->sib_sid = 0;
+	else
+		((struct sockaddr_in *)&no_port)->sin_port = 0;
 	attr.dst = (struct sockaddr *)&no_port;
 	ok &= kfi_expect(resolve_errno(&attr), -EINVAL);
 	return ok ? 0 : -EBADMSG;
@@ -122,18 +126,16 @@ static void outcome_resolved(struct kfi_info *info, int status, void *priv)
 	complete(&out->done);
 }
 
-/* What comes of resolving @to with the provider under test alone, by the answer or the callback. */
-static int resolve_outcome(const char *to)
+/* What comes of resolving with the provider under test alone, by the answer or the callback. */
+static int outcome(const void *src, const void *dst)
 {
 	struct completion unused;
 	struct kfi_resolve_attr attr = resolve_attr(&unused);
-	struct sockaddr_storage dst = { };
 	struct outcome out = { };
 	struct kfi_info *info;
 
-	inet_pton_with_scope(&init_net, AF_INET, to, "7000", &dst);
-	attr.dst = (struct sockaddr *)&dst;
-	attr.src = NULL;
+	attr.dst = dst;
+	attr.src = src;
 	attr.provider = kfi_test_device->provider_name;
 	attr.done = outcome_resolved;
 	attr.priv = &out;
@@ -144,6 +146,14 @@ static int resolve_outcome(const char *to)
 	wait_for_completion(&out.done);
 	kfi_info_put(info);
 	return out.status;
+}
+
+static int resolve_outcome(const char *to)
+{
+	struct sockaddr_storage dst = { };
+
+	inet_pton_with_scope(&init_net, AF_INET, to, "7000", &dst);
+	return outcome(NULL, &dst);
 }
 
 static int resolve_no_device(void)
@@ -279,6 +289,57 @@ static int listen_no_device(void)
 	inet_pton_with_scope(&init_net, AF_INET, "192.0.2.77", "7000", &addr);
 	attr.addr = (struct sockaddr *)&addr;
 	return kfi_expect(listen_errno(&attr), -EADDRNOTAVAIL) ? 0 : -EBADMSG;
+}
+
+static struct sockaddr_ib gid_addr(const char *gid)
+{
+	struct sockaddr_ib addr = {
+		.sib_family = AF_IB,
+		.sib_pkey = cpu_to_be16(0xffff),
+		.sib_sid = cpu_to_be64(0x6b66692d74657374),
+		.sib_sid_mask = cpu_to_be64(U64_MAX),
+	};
+
+	in6_pton(gid, -1, addr.sib_addr.sib_raw, -1, NULL);
+	return addr;
+}
+
+/* Addresses of AF_IB: where they are taken, and where not. */
+static int gids(void)
+{
+	struct sockaddr_ib own = gid_addr("::"), other = gid_addr("2001:db8::1"), part;
+	int wanted = kfi_test_tcp() || kfi_test_iwarp() ? -ENODEV : 0;
+	struct sockaddr_in four = { .sin_family = AF_INET };
+	struct kfi_pep_attr attr = pep_attr();
+	bool ok;
+
+	attr.provider = NULL;
+	if (!kfi_expect(kfi_device_port_id(kfi_test_device, 1, own.sib_addr.sib_raw), 0))
+		return -EBADMSG;
+	/* The device's own, for connections within it. */
+	attr.addr = (struct sockaddr *)&own;
+	ok = kfi_expect(listen_errno(&attr), wanted);
+	ok &= kfi_expect(outcome(&own, &own), wanted);
+	/* In no subnet of ours; from nobody's; in nobody's partition. */
+	ok &= kfi_expect(outcome(NULL, &other), -ENODEV);
+	ok &= kfi_expect(outcome(&other, &own), -ENODEV);
+	attr.addr = (struct sockaddr *)&other;
+	ok &= kfi_expect(listen_errno(&attr), -ENODEV);
+	part = own;
+	part.sib_pkey = cpu_to_be16(0x1234);
+	attr.addr = (struct sockaddr *)&part;
+	ok &= kfi_expect(listen_errno(&attr), -ENODEV);
+	ok &= kfi_expect(outcome(NULL, &part), -ENODEV);
+	/* Several services; another family; no service. */
+	part = own;
+	part.sib_sid_mask = cpu_to_be64(0xff);
+	ok &= kfi_expect(outcome(NULL, &part), -EINVAL);
+	ok &= kfi_expect(outcome(&four, &own), -EINVAL);
+	part = own;
+	part.sib_sid = 0;
+	attr.addr = (struct sockaddr *)&part;
+	ok &= kfi_expect(listen_errno(&attr), -EINVAL);
+	return ok ? 0 : -EBADMSG;
 }
 
 /* ---------------------------------------------------------------------------------------------- */
@@ -601,6 +662,7 @@ const struct kfi_case kfi_args_cases[] = {
 	{ "listen: port in use", listen_in_use },
 	{ "listen: IPv6 with IPv4, and beside it", listen_families },
 	{ "listen: address with no device", listen_no_device },
+	{ "gid: where addresses of AF_IB are taken", gids },
 	{ "domain: arguments", domain_arguments },
 	{ "device: name of a port", port_arguments },
 	{ "cq: arguments", cq_arguments },

@@ -3,6 +3,7 @@
  * kfi_test: runs its cases when it is loaded and prints KTAP to the kernel's log.
  *
  *   modprobe kfi_test addr=10.0.0.1 src=10.0.0.2 [port=7471] [provider=verbs] [tos=40] [only=PREFIX]
+ *   modprobe kfi_test addr=::ffff:10.0.0.1 src=::ffff:10.0.0.2 service=0x123456789abcdef [pkey=0xffff] ...: AF_IB
  *
  * Loading succeeds if every test passes or is skipped; then it can be unloaded. It fails with -EBADMSG otherwise.
  */
@@ -12,6 +13,7 @@
 #include <linux/inet.h>
 #include <linux/module.h>
 #include <net/net_namespace.h>
+#include <rdma/ib.h>
 #include "kfi_test.h"
 
 static char *addr;
@@ -33,6 +35,14 @@ MODULE_PARM_DESC(only, "run only the tests whose names start with this");
 static ushort port = 7471;
 module_param(port, ushort, 0444);
 MODULE_PARM_DESC(port, "port to listen on");
+
+static ullong service;
+module_param(service, ullong, 0444);
+MODULE_PARM_DESC(service, "service ID to listen at; addresses are GIDs then");
+
+static ushort pkey = 0xffff;
+module_param(pkey, ushort, 0444);
+MODULE_PARM_DESC(pkey, "partition of the GIDs");
 
 int kfi_test_tos = -1;
 module_param_named(tos, kfi_test_tos, int, 0444);
@@ -73,6 +83,15 @@ static int parse(const char *text, u16 text_port, struct sockaddr_storage *out)
 {
 	char buf[8];
 
+	if (service) {
+		struct sockaddr_ib *ib = (struct sockaddr_ib *)out;
+
+		ib->sib_family = AF_IB;
+		ib->sib_pkey = cpu_to_be16(pkey);
+		ib->sib_sid = text_port ? cpu_to_be64(service) : 0;
+		ib->sib_sid_mask = text_port ? cpu_to_be64(U64_MAX) : 0;
+		return in6_pton(text, -1, ib->sib_addr.sib_raw, -1, NULL) == 1 ? 0 : -EINVAL;
+	}
 	snprintf(buf, sizeof(buf), "%u", text_port);
 	return inet_pton_with_scope(&init_net, AF_UNSPEC, text, buf, out);
 }

@@ -5,6 +5,7 @@
 #include <linux/in6.h>
 #include <linux/inet.h>
 #include <net/net_namespace.h>
+#include <rdma/ib.h>
 #include "kfi_test.h"
 
 static const char hello[] = "private data of the request";
@@ -335,6 +336,70 @@ static int no_route(void)
 	return ret;
 }
 
+/* A neighbour that does not answer, at a GID. */
+static int no_neighbour(void)
+{
+	struct sockaddr_storage here = kfi_test_addr;
+	struct sockaddr_ib *there = (struct sockaddr_ib *)&kfi_test_addr;
+	struct kfi_info *info;
+	int status = 0;
+
+	if (kfi_test_addr.ss_family != AF_IB)
+		return KFI_SKIP;
+	there->sib_addr.sib_raw[15] ^= 0x40;
+	info = kfi_test_resolve(&status);
+	kfi_test_addr = here;
+	if (IS_ERR(info))
+		return PTR_ERR(info);
+	kfi_info_put(info);
+	return status == -EHOSTUNREACH || kfi_expect(status, -ETIMEDOUT) ? 0 : -EBADMSG;
+}
+
+/* Both ends say who the other one is. */
+static int addresses(void)
+{
+	const struct sockaddr_ib *from = (struct sockaddr_ib *)&kfi_test_src;
+	const struct sockaddr_ib *to = (struct sockaddr_ib *)&kfi_test_addr;
+	struct kfi_pair *pair = kfi_pair_new();
+	struct sockaddr_storage got;
+	struct sockaddr_ib *ib;
+	bool ok = true;
+	int ret, i;
+
+	if (!pair)
+		return -ENOMEM;
+	if (to->sib_family != AF_IB || from->sib_family != AF_IB) {
+		kfi_pair_free(pair);
+		return KFI_SKIP;
+	}
+	ret = kfi_pair_request(pair, NULL, 0);
+	if (ret)
+		goto out;
+	ib = (struct sockaddr_ib *)&pair->request->src;
+	ok &= kfi_expect(!memcmp(ib, to, sizeof(*ib)), true);
+	ib = (struct sockaddr_ib *)&pair->request->dst;
+	ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey, to->sib_pkey);
+	ok &= kfi_expect(!memcmp(&ib->sib_addr, &from->sib_addr, 16), true);
+	ret = kfi_pair_accept(pair, NULL, 0);
+	if (ret)
+		goto out;
+	for (i = 0; i < 4; i++) {
+		bool passive = i & 1, peer = i & 2;
+		/* The listener's address is the active side's peer, and the passive side's own. */
+		bool listener = passive != peer;
+
+		ib = (struct sockaddr_ib *)&got;
+		ok &= kfi_expect(kfi_ep_addr(passive ? pair->p.ep : pair->a.ep, peer, &got), 0);
+		ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey, to->sib_pkey);
+		ok &= kfi_expect(!memcmp(&ib->sib_addr, listener ? &to->sib_addr : &from->sib_addr, 16), true);
+		ok &= kfi_expect(ib->sib_sid, listener ? to->sib_sid : 0);
+	}
+	ret = ok ? 0 : -EBADMSG;
+out:
+	kfi_pair_free(pair);
+	return ret;
+}
+
 /* Calls that do not fit the side or the state. */
 static int wrong_calls(void)
 {
@@ -367,7 +432,8 @@ static int wrong_calls(void)
 		goto out;
 	ok &= kfi_expect(kfi_ep_accept(pair->p.ep, &param), -EINVAL);
 	ok &= kfi_expect(kfi_ep_addr(pair->a.ep, true, &addr), 0);
-	ok &= kfi_expect(!memcmp(&addr, &kfi_test_addr, 8), true);
+	/* Up to the address of IPv4, or the GID. */
+	ok &= kfi_expect(!memcmp(&addr, &kfi_test_addr, addr.ss_family == AF_IB ? 32 : 8), true);
 	ret = ok ? 0 : -EBADMSG;
 out:
 	kfi_pair_free(pair);
@@ -500,6 +566,8 @@ const struct kfi_case kfi_setup_cases[] = {
 	{ "connect: nobody listens", nobody_listens },
 	{ "connect: who listens takes another family alone", other_family },
 	{ "connect: no route leads there", no_route },
+	{ "connect: no neighbour has the GID", no_neighbour },
+	{ "connect: GIDs of both ends", addresses },
 	{ "connect: calls that do not fit", wrong_calls },
 	{ "open: arguments", open_arguments },
 	KFI_CASES_END
