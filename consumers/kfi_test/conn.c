@@ -88,6 +88,8 @@ static void pep_event(struct kfi_pep *pep, const struct kfi_event *event)
 		return;
 	}
 	pair->request = event->info;
+	pair->asked_ird = event->info->ird;
+	pair->asked_ord = event->info->ord;
 	complete(&pair->requested);
 }
 
@@ -140,6 +142,8 @@ static void side_init(struct kfi_side *side)
 	init_completion(&side->established);
 	init_completion(&side->ended);
 	init_completion(&side->closed);
+	side->want_ird = 4;
+	side->want_ord = 4;
 }
 
 static struct kfi_cq *side_cq(struct kfi_side *side, struct kfi_pair *pair, u32 nr_cqe)
@@ -247,8 +251,8 @@ int kfi_pair_request(struct kfi_pair *pair, const void *private_data, u32 len)
 	struct kfi_conn_param param = {
 		.private_data = private_data,
 		.private_data_len = len,
-		.ird = 4,
-		.ord = 4,
+		.ird = pair->a.want_ird,
+		.ord = pair->a.want_ord,
 		.retry_count = 7,
 		.rnr_retry_count = 7,
 	};
@@ -267,8 +271,8 @@ int kfi_pair_accept(struct kfi_pair *pair, const void *private_data, u32 len)
 	struct kfi_conn_param param = {
 		.private_data = private_data,
 		.private_data_len = len,
-		.ird = 4,
-		.ord = 4,
+		.ird = pair->p.want_ird,
+		.ord = pair->p.want_ord,
 		.rnr_retry_count = 7,
 	};
 	struct kfi_info *info = pair->request;

@@ -403,6 +403,96 @@ out:
 
 static int fenced(void) { return with(KFI_POLL_SOFTIRQ, NULL, fenced_in); }
 
+#define NR_READS	12
+#define PIECE		(LEN / NR_READS)
+
+static int read_piece(struct kfi_side *side, struct kfi_wait *wait, struct kfi_buf *sink, struct kfi_buf *source, int n)
+{
+	struct kfi_sge sge = kfi_buf_sge(sink, PIECE);
+	struct kfi_op op;
+
+	sge.addr += n * PIECE;
+	kfi_wait_init(wait);
+	kfi_op_rma(&op, KFI_OP_READ, &wait->ctx, &sge, 1, KFI_OP_SIGNALED, kfi_buf_addr(source) + n * PIECE,
+		   source->mr->rkey);
+	return kfi_ep_post(side->ep, &op, NULL);
+}
+
+/* More reads at once than any of the limits, from both ends. */
+static int reads_both_ways(struct fixture *f, struct kfi_buf *asink, struct kfi_buf *psink)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_wait *wait;
+	int ret, i;
+
+	wait = kcalloc(2 * NR_READS, sizeof(*wait), GFP_KERNEL);
+	if (!wait)
+		return -ENOMEM;
+	memset(f->pbuf.va, 0x11, LEN);
+	ret = kfi_buf_expose(&f->abuf, a, KFI_ACCESS_ALL) ?: kfi_buf_expose(asink, a, KFI_ACCESS_ALL);
+	ret = ret ?: kfi_buf_expose(&f->pbuf, p, KFI_ACCESS_ALL) ?: kfi_buf_expose(psink, p, KFI_ACCESS_ALL);
+	for (i = 0; i < NR_READS && !ret; i++) {
+		ret = read_piece(a, &wait[2 * i], asink, &f->pbuf, i);
+		ret = ret ?: read_piece(p, &wait[2 * i + 1], psink, &f->abuf, i);
+	}
+	for (i = 0; i < NR_READS && !ret; i++) {
+		ret = kfi_wait_status(a, &wait[2 * i], 0);
+		ret = ret ?: kfi_wait_status(p, &wait[2 * i + 1], 0);
+	}
+	if (!ret && (!kfi_buf_is(asink, 0, LEN, 0x11) || !kfi_buf_is(psink, 0, LEN, 0x5a)))
+		ret = -EBADMSG;
+	kfi_side_close(a);
+	kfi_side_close(p);
+	kfree(wait);
+	return ret;
+}
+
+/* An end reads no more at once than it wants, and than the other end lets it. */
+static int reads_agreed(struct fixture *f)
+{
+	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
+	struct kfi_buf asink = { }, psink = { };
+	bool ok;
+	int ret;
+
+	/* Seen from here: what the one end wants, the other one lets it. */
+	ok = kfi_expect(f->pair->asked_ird, a->want_ord);
+	ok &= kfi_expect(f->pair->asked_ord, a->want_ird);
+	ok &= kfi_expect(a->ird, min(a->want_ird, p->want_ord));
+	ok &= kfi_expect(p->ord, a->ird);
+	ok &= kfi_expect(p->ird, min(a->want_ord, p->want_ird));
+	/* The passive device of iWARP may let it have more. */
+	ok &= kfi_test_iwarp() ? kfi_expect(a->ord >= p->ird && a->ord <= a->want_ord, true) :
+				 kfi_expect(a->ord, p->ird);
+	ret = kfi_buf_init(&asink, a->domain, LEN, 0) ?: kfi_buf_init(&psink, p->domain, LEN, 0);
+	ret = ret ?: reads_both_ways(f, &asink, &psink);
+	kfi_buf_fini(&asink);
+	kfi_buf_fini(&psink);
+	return ret ?: ok ? 0 : -EBADMSG;
+}
+
+static void active_wants_more(struct kfi_pair *pair)
+{
+	pair->a.want_ird = 2;
+	pair->a.want_ord = 7;
+	pair->p.want_ird = 5;
+	pair->p.want_ord = 9;
+}
+
+static void passive_lets_more(struct kfi_pair *pair)
+{
+	pair->a.want_ird = 6;
+	pair->a.want_ord = 1;
+	pair->p.want_ird = 8;
+	pair->p.want_ord = 3;
+}
+
+static int reads_unequal(void)
+{
+	return with(KFI_POLL_SOFTIRQ, active_wants_more, reads_agreed) ?:
+	       with(KFI_POLL_SOFTIRQ, passive_lets_more, reads_agreed);
+}
+
 static int write_immediate_in(struct fixture *f)
 {
 	struct kfi_side *a = &f->pair->a, *p = &f->pair->p;
@@ -778,6 +868,7 @@ const struct kfi_case kfi_data_cases[] = {
 	{ "rma: large writes", large_writes, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: closed during large writes", large_closed, KFI_CAP_RMA_WRITE | KFI_CAP_MR },
 	{ "rma: a fenced write behind a read", fenced, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE | KFI_CAP_MR },
+	{ "rma: unequal limits of reads, and more reads than that", reads_unequal, KFI_CAP_RMA_READ | KFI_CAP_MR },
 	{ "rma: write with immediate data", write_immediate, KFI_CAP_WRITE_IMM | KFI_CAP_MR },
 	{ "rma: without elements", no_elements, KFI_CAP_RMA_READ | KFI_CAP_RMA_WRITE },
 	{ "nop: completes", marker },

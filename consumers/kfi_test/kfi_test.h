@@ -101,6 +101,8 @@ struct kfi_wait {
  * @nr_ended: how often
  * @end_type: which
  * @end_status: its status
+ * @want_ird: reads that the other end may have outstanding
+ * @want_ord: reads that it wants to have outstanding
  * @ird: of ESTABLISHED
  * @ord: of ESTABLISHED
  * @pd_len: length of @pd
@@ -119,6 +121,8 @@ struct kfi_side {
 	atomic_t		nr_ended;
 	enum kfi_event_type	end_type;
 	int			end_status;
+	u8			want_ird;
+	u8			want_ord;
 	u8			ird;
 	u8			ord;
 	u32			pd_len;
@@ -138,6 +142,8 @@ struct kfi_side {
  * @use_srx: the passive end receives from a shared context
  * @pep: passive endpoint
  * @request: the connect request
+ * @asked_ird: of the request
+ * @asked_ord: of the request
  * @requested: it came
  * @info: the active end before it is opened
  * @a: active end
@@ -153,6 +159,8 @@ struct kfi_pair {
 	bool			use_srx;
 	struct kfi_pep		*pep;
 	struct kfi_info		*request;
+	u8			asked_ird;
+	u8			asked_ord;
 	struct completion	requested;
 	struct kfi_info		*info;
 	struct kfi_side		a;

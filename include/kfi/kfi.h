@@ -1135,7 +1135,8 @@ struct kfi_ep_attr {
  * struct kfi_conn_param - for kfi_ep_connect() and kfi_ep_accept()
  * @private_data: sent to the peer
  * @private_data_len: at most kfi_device_attr.max_private_data, else -EMSGSIZE
- * @ird: reads the peer may have outstanding at us; cut to the device's limit
+ * @ird: reads the peer may have outstanding at us; cut to the device's limit. Over iWARP the device may let the active
+ *	side have more, up to what that wants
  * @ord: reads we want to have outstanding; cut to the device's limit
  * @retry_count: transport retries, 0..7
  * @rnr_retry_count: retries while the peer has no receive posted, 0..7; 7 is without end
