@@ -140,8 +140,8 @@ pub(crate) fn find_gid(
     near: &GidBytes,
 ) -> Result<(Arc<Attachment>, Gid)> {
     verbs::client::find_map::<Client, _>(|attachment| match gid {
-        Some(gid) => attachment.device().find_gid(net, pkey, gid),
-        None => attachment.device().find_gid_near(net, pkey, near),
+        Some(gid) => Gid::find(attachment.gate(), net, pkey, None, gid),
+        None => Gid::find_near(attachment.gate(), net, pkey, near),
     })
     .ok_or(ENODEV)
 }

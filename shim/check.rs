@@ -177,9 +177,10 @@ pub(crate) fn pep(flags: u32, backlog: i32) -> Check {
     valid(backlog >= 0)
 }
 
-/// kfi_pep_open(): IP addresses may come without a port, those of AF_IB not without a service ID.
+/// kfi_pep_open(): IP addresses may come without a port, those of AF_IB not without a service ID; those that begin with 2 are
+/// the InfiniBand CM's to give away.
 pub(crate) fn listen_at(family: Family, port: u64) -> Check {
-    valid(family != Family::Ib || port != 0)
+    valid(family != Family::Ib || port != 0 && port >> 56 != 2)
 }
 
 /// Private data: at least its pointer goes with its length.

@@ -171,9 +171,12 @@ static int resolve_cancel(void)
 {
 	struct completion done;
 	struct kfi_resolve_attr attr = resolve_attr(&done);
-	struct kfi_info *info = kfi_resolve(&attr);
+	struct kfi_info *info;
 	bool came;
 
+	if (kfi_test_addr.ss_family == AF_IB)
+		attr.src = (struct sockaddr *)&kfi_test_src;
+	info = kfi_resolve(&attr);
 	if (IS_ERR(info))
 		return PTR_ERR(info);
 	kfi_info_put(info);
@@ -320,6 +323,8 @@ static int gids(void)
 	attr.addr = (struct sockaddr *)&own;
 	ok = kfi_expect(listen_errno(&attr), wanted);
 	ok &= kfi_expect(outcome(&own, &own), wanted);
+	/* A link is no subnet that would tell the port. */
+	ok &= kfi_expect(outcome(NULL, &own), -ENODEV);
 	/* In no subnet of ours; from nobody's; in nobody's partition. */
 	ok &= kfi_expect(outcome(NULL, &other), -ENODEV);
 	ok &= kfi_expect(outcome(&other, &own), -ENODEV);
@@ -336,6 +341,9 @@ static int gids(void)
 	ok &= kfi_expect(outcome(NULL, &part), -EINVAL);
 	ok &= kfi_expect(outcome(&four, &own), -EINVAL);
 	part = own;
+	part.sib_sid = cpu_to_be64(0x0200000000000000);
+	attr.addr = (struct sockaddr *)&part;
+	ok &= kfi_expect(listen_errno(&attr), -EINVAL);
 	part.sib_sid = 0;
 	attr.addr = (struct sockaddr *)&part;
 	ok &= kfi_expect(listen_errno(&attr), -EINVAL);

@@ -155,7 +155,7 @@ impl Conn {
             inner.timeout_ms
         };
         self.bind(home, guard)?;
-        id.resolve_ib_route(request.tos.unwrap_or(0), timeout_ms)
+        id.resolve_ib_route(request.tos, timeout_ms)
     }
 
     /// The device was found.

@@ -4,6 +4,10 @@
 
 use super::errno;
 use crate::bindings;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
 use kernel::{
     prelude::*,
     types::Opaque, //
@@ -40,6 +44,40 @@ impl Net {
     /// The C object.
     pub fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
+    }
+}
+
+/// A namespace that stays for as long as this does.
+pub struct HeldNet(NonNull<bindings::net>);
+
+// SAFETY: A reference may be given up by any thread; only the address is used otherwise.
+unsafe impl Send for HeldNet {}
+// SAFETY: As above.
+unsafe impl Sync for HeldNet {}
+
+impl HeldNet {
+    /// Holds a namespace.
+    pub fn new(net: &Net) -> Self {
+        // SAFETY: The namespace is there.
+        unsafe { bindings::rdma_get_net(net.as_raw()) };
+        // SAFETY: The address of a reference.
+        Self(unsafe { NonNull::new_unchecked(net.as_raw()) })
+    }
+}
+
+impl Deref for HeldNet {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        // SAFETY: It is held.
+        unsafe { Net::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for HeldNet {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours.
+        unsafe { bindings::rdma_put_net(self.0.as_ptr()) };
     }
 }
 

@@ -98,10 +98,10 @@ impl CmId {
         Self::made::<H>(raw, head)
     }
 
-    /// Creates an identifier for addresses of AF_IB, at the port that `gid` is of; the caller keeps the device.
+    /// Creates an identifier for addresses of AF_IB, at the port that `gid` is of.
     ///
-    /// Its path is looked for with [`CmId::resolve_route`] if there is a peer; without one it may listen. Otherwise as
-    /// [`CmId::new`]. Context: process, sleeps.
+    /// Its path is looked for with [`CmId::resolve_ib_route`] if there is a peer; without one it may listen. The owner must
+    /// not give it up in the callback that tells of the path. Otherwise as [`CmId::new`]. Context: process, sleeps.
     pub fn new_ib<H: Handler>(
         net: &Net,
         handler: Arc<H>,
@@ -246,6 +246,7 @@ impl CmId {
     /// Binds the identifier to a local address, and to its device if that is not a wildcard.
     /// Context: process, sleeps.
     pub fn bind(&self, addr: &SockAddr) -> Result {
+        self.need_rdma_cm()?;
         let mut addr = *addr;
         self.with_lock(|id| {
             // SAFETY: The identifier is there and locked; `addr` has room for an address of any
@@ -257,6 +258,7 @@ impl CmId {
     /// Starts to find the device for an address: [`Event::AddrResolved`] or [`Event::AddrError`]
     /// follows. Context: process, sleeps.
     pub fn resolve_addr(&self, src: Option<&SockAddr>, dst: &SockAddr, timeout_ms: u32) -> Result {
+        self.need_rdma_cm()?;
         let mut src = src.copied();
         let src = src
             .as_mut()
@@ -276,7 +278,7 @@ impl CmId {
     }
 
     /// The same for addresses of AF_IB, with a traffic class. Context: process, sleeps.
-    pub fn resolve_ib_route(&self, tos: u8, timeout_ms: u32) -> Result {
+    pub fn resolve_ib_route(&self, tos: Option<u8>, timeout_ms: u32) -> Result {
         let ib = self.ib().ok_or(EINVAL)?;
         self.with_lock(|_| ib.resolve_route(tos, timeout_ms))
     }
@@ -291,6 +293,14 @@ impl CmId {
             // SAFETY: The identifier is there and locked.
             to_result(unsafe { bindings::rdma_listen(id.as_raw(), backlog) })
         })
+    }
+
+    /// `EINVAL` where it is not rdma_cm's.
+    fn need_rdma_cm(&self) -> Result {
+        match self.ib() {
+            Some(_) => Err(EINVAL),
+            None => Ok(()),
+        }
     }
 
     fn need_qp(&self) -> Result {
@@ -351,12 +361,15 @@ impl CmId {
 
     /// Sets the IP type of service, before the path is resolved; not for addresses of AF_IB. Context: any.
     pub fn set_service_type(&self, tos: u8) {
-        // SAFETY: By the type invariant the identifier is there.
-        unsafe { bindings::rdma_set_service_type(self.as_raw(), c_int::from(tos)) };
+        if self.need_rdma_cm().is_ok() {
+            // SAFETY: By the type invariant the identifier is there; it is rdma_cm's.
+            unsafe { bindings::rdma_set_service_type(self.as_raw(), c_int::from(tos)) };
+        }
     }
 
     /// Restricts an IPv6 wildcard address to IPv6, before it listens. Context: process.
     pub fn set_afonly(&self, afonly: bool) -> Result {
+        self.need_rdma_cm()?;
         // SAFETY: By the type invariant the identifier is there.
         to_result(unsafe { bindings::rdma_set_afonly(self.as_raw(), c_int::from(afonly)) })
     }

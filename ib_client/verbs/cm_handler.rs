@@ -273,6 +273,10 @@ impl Locked<'_> {
     /// See [`CmId::resolve_route`].
     pub fn resolve_route(&self, timeout_ms: u32) -> Result {
         // SAFETY: By the type invariant the identifier is there.
+        if unsafe { ib_id::is_ib(self.as_raw()) } {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariant the identifier is there.
         to_result(unsafe { bindings::rdma_resolve_route(self.as_raw(), timeout_ms as c_ulong) })
     }
 }

@@ -6,13 +6,20 @@
 
 use super::{
     addr::Net,
-    device::Device, //
+    device::{
+        Device,
+        DeviceGate,
+        DeviceGuard, //
+    }, //
 };
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::error::{
-    from_err_ptr,
-    to_result, //
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    sync::Arc, //
 };
 
 /// Sixteen bytes in network order.
@@ -31,14 +38,18 @@ pub(super) fn bytes_of(gid: &bindings::ib_gid) -> GidBytes {
     unsafe { core::ptr::from_ref(gid).cast::<GidBytes>().read() }
 }
 
-/// An entry of the table of GIDs of a port, which stays as it is while it is held.
+/// An entry of the table of GIDs of a port, which stays as it is while it is held. So does the device: the removal waits.
 ///
 /// Wraps the kernel's C `struct ib_gid_attr`.
 ///
 /// # Invariants
 ///
-/// Owns a reference to the entry.
-pub struct Gid(NonNull<bindings::ib_gid_attr>);
+/// Owns a reference to the entry, which is of the device of `guard`.
+pub struct Gid {
+    entry: NonNull<bindings::ib_gid_attr>,
+    /// Given up behind the entry, which does not keep the device.
+    guard: DeviceGuard,
+}
 
 // SAFETY: Entries may be used and given up from any thread.
 unsafe impl Send for Gid {}
@@ -48,7 +59,7 @@ unsafe impl Sync for Gid {}
 impl Gid {
     /// The C object.
     pub fn as_raw(&self) -> *const bindings::ib_gid_attr {
-        self.0.as_ptr()
+        self.entry.as_ptr()
     }
 
     /// The port, from 1.
@@ -69,10 +80,14 @@ impl Gid {
         unsafe { (*self.as_raw()).gid_type }
     }
 
-    /// The device; it may be on its way out.
+    /// The device.
     pub fn device(&self) -> &Device {
-        // SAFETY: As above. The entry keeps the device's memory.
-        unsafe { Device::from_raw((*self.as_raw()).device) }
+        self.guard.device()
+    }
+
+    /// What keeps the device.
+    pub(super) fn gate(&self) -> &Arc<DeviceGate> {
+        self.guard.gate()
     }
 }
 
@@ -103,32 +118,6 @@ impl Device {
         }
     }
 
-    /// The entry of a GID at a port. Where there is more than one, the newest type goes first.
-    fn gid_at(&self, port: u32, gid: &GidBytes) -> Option<Gid> {
-        let raw = to_raw(gid);
-        [
-            bindings::ib_gid_type_IB_GID_TYPE_ROCE_UDP_ENCAP,
-            bindings::ib_gid_type_IB_GID_TYPE_ROCE,
-            bindings::ib_gid_type_IB_GID_TYPE_IB,
-        ]
-        .into_iter()
-        .find_map(|kind| {
-            // SAFETY: As above; the GID is only read.
-            let entry = from_err_ptr(unsafe {
-                bindings::rdma_find_gid_by_port(
-                    self.as_raw(),
-                    &raw,
-                    kind,
-                    port,
-                    core::ptr::null_mut(),
-                )
-                .cast_mut()
-            });
-            // INVARIANT: Found entries come with a reference.
-            NonNull::new(entry.ok()?).map(Gid)
-        })
-    }
-
     /// The ports that a namespace may use in a partition, for addresses of AF_IB.
     fn ports_for<'a>(&'a self, net: &Net, pkey: u16) -> impl Iterator<Item = u32> + 'a {
         // SAFETY: Both are there.
@@ -137,30 +126,87 @@ impl Device {
             .filter(move |port| seen && self.has_af_ib(*port) && self.port_in(*port, pkey).0)
     }
 
-    /// The port that has a GID. Context: any but hardirq.
-    pub fn find_gid(&self, net: &Net, pkey: u16, gid: &GidBytes) -> Option<Gid> {
-        self.ports_for(net, pkey)
-            .find_map(|port| self.gid_at(port, gid))
+    /// The GIDs of a port.
+    fn gids(&self, port: u32) -> impl Iterator<Item = GidBytes> + '_ {
+        // SAFETY: `as_raw()` points to a device by the type invariant, which has this port.
+        let entries = unsafe { bindings::rdma_port_gids(self.as_raw(), port) };
+        (0..entries).filter_map(move |index| {
+            let mut gid = to_raw(&[0; 16]);
+            // SAFETY: As above.
+            let found = to_result(unsafe {
+                bindings::rdma_query_gid(self.as_raw(), port, index, &mut gid)
+            });
+            found.is_ok().then(|| bytes_of(&gid))
+        })
+    }
+}
+
+/// Whether the first half of a GID says nothing of the subnet: those of IPv4, and of a link.
+fn is_of_no_subnet(gid: &GidBytes) -> bool {
+    gid[..8] == [0; 8] || gid[..8] == [0xfe, 0x80, 0, 0, 0, 0, 0, 0]
+}
+
+impl Gid {
+    /// The entry of a GID at a port, for a namespace. Where there is more than one, the newest type goes first.
+    fn new(gate: &Arc<DeviceGate>, net: &Net, port: u32, gid: &GidBytes) -> Option<Self> {
+        let raw = to_raw(gid);
+        [
+            bindings::ib_gid_type_IB_GID_TYPE_ROCE_UDP_ENCAP,
+            bindings::ib_gid_type_IB_GID_TYPE_ROCE,
+            bindings::ib_gid_type_IB_GID_TYPE_IB,
+        ]
+        .into_iter()
+        .find_map(|kind| {
+            let guard = DeviceGate::enter(gate).ok()?;
+            // SAFETY: The guard keeps the device; the GID is only read.
+            let entry = from_err_ptr(unsafe {
+                bindings::rdma_find_gid_by_port(
+                    guard.device().as_raw(),
+                    &raw,
+                    kind,
+                    port,
+                    core::ptr::null_mut(),
+                )
+                .cast_mut()
+            });
+            // INVARIANT: Found entries come with a reference.
+            let found = Self {
+                entry: NonNull::new(entry.ok()?)?,
+                guard,
+            };
+            // SAFETY: Both are there.
+            unsafe { bindings::rdma_gid_in_net(found.as_raw(), net.as_raw()) }.then_some(found)
+        })
     }
 
-    /// A GID at a port that is up, in the subnet of `dst`. Context: any but hardirq.
-    pub fn find_gid_near(&self, net: &Net, pkey: u16, dst: &GidBytes) -> Option<Gid> {
-        self.ports_for(net, pkey)
-            .filter(|port| self.port_in(*port, pkey).1)
+    /// The entry of a GID at the port that has it, or at `port` alone; `None` also when the device goes away. Context: any but
+    /// hardirq.
+    pub fn find(
+        gate: &Arc<DeviceGate>,
+        net: &Net,
+        pkey: u16,
+        port: Option<u32>,
+        gid: &GidBytes,
+    ) -> Option<Self> {
+        gate.device()
+            .ports_for(net, pkey)
+            .filter(|at| port.is_none_or(|port| port == *at))
+            .find_map(|at| Self::new(gate, net, at, gid))
+    }
+
+    /// A GID at a port that is up, in the subnet of `dst`; over RoCE those of IPv4 and of a link tell none. Context: any but
+    /// hardirq.
+    pub fn find_near(gate: &Arc<DeviceGate>, net: &Net, pkey: u16, dst: &GidBytes) -> Option<Self> {
+        let device = gate.device();
+        device
+            .ports_for(net, pkey)
+            .filter(|port| device.port_in(*port, pkey).1)
+            .filter(|port| !device.is_roce(*port) || !is_of_no_subnet(dst))
             .find_map(|port| {
-                // SAFETY: `as_raw()` points to a device by the type invariant, which has this port.
-                let entries = unsafe { bindings::rdma_port_gids(self.as_raw(), port) };
-                (0..entries).find_map(|index| {
-                    let mut gid = to_raw(&[0; 16]);
-                    // SAFETY: As above.
-                    let found = to_result(unsafe {
-                        bindings::rdma_query_gid(self.as_raw(), port, index, &mut gid)
-                    });
-                    let gid = bytes_of(&gid);
-                    (found.is_ok() && gid[..8] == dst[..8])
-                        .then(|| self.gid_at(port, &gid))
-                        .flatten()
-                })
+                device
+                    .gids(port)
+                    .filter(|gid| gid[..8] == dst[..8])
+                    .find_map(|gid| Self::new(gate, net, port, &gid))
             })
     }
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <linux/if_vlan.h>
 #include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/scatterlist.h>
+#include <net/net_namespace.h>
+#include <net/route.h>
 #include "helpers.h"
 
 int rust_helper_rdma_dev_to_node(struct ib_device *dev)
@@ -24,6 +27,31 @@ bool rust_helper_rdma_port_has_af_ib(const struct ib_device *dev, u32 port)
 	return rdma_cap_af_ib(dev, port) && rdma_cap_ib_cm(dev, port);
 }
 
+/* GIDs of RoCE are addresses of a network device, which is in one namespace. */
+bool rust_helper_rdma_gid_in_net(const struct ib_gid_attr *attr, const struct net *net)
+{
+	struct net_device *ndev;
+	bool in = true;
+
+	if (!rdma_protocol_roce(attr->device, attr->port_num))
+		return true;
+	rcu_read_lock();
+	ndev = rdma_read_gid_attr_ndev_rcu(attr);
+	in = !IS_ERR(ndev) && net_eq(dev_net_rcu(ndev), net);
+	rcu_read_unlock();
+	return in;
+}
+
+void rust_helper_rdma_get_net(struct net *net)
+{
+	get_net(net);
+}
+
+void rust_helper_rdma_put_net(struct net *net)
+{
+	put_net(net);
+}
+
 int rust_helper_rdma_port_gids(const struct ib_device *dev, u32 port)
 {
 	return dev->port_data[port].immutable.gid_tbl_len;
@@ -41,7 +69,22 @@ static void gid_to_ip(union gid_ip *ip, const union ib_gid *gid, int ifindex)
 		ip->in6.sin6_scope_id = ifindex;
 }
 
-/* RoCE, whose GIDs are IP addresses: start to find the neighbour behind @path->dgid. Sets the MTU of the path. */
+/* The service level that stands for the priority of a traffic class, as rdma_cm chooses it. */
+static u8 sl_of(struct net_device *ndev, u8 traffic_class)
+{
+	struct net_device *real = is_vlan_dev(ndev) ? vlan_dev_real_dev(ndev) : ndev;
+	int prio = rt_tos2priority(traffic_class);
+
+	if (real->num_tc)
+		return netdev_get_prio_tc_map(real, prio);
+#if IS_ENABLED(CONFIG_VLAN_8021Q)
+	if (is_vlan_dev(ndev))
+		return (vlan_dev_get_egress_qos_mask(ndev, prio) & VLAN_PRIO_MASK) >> VLAN_PRIO_SHIFT;
+#endif
+	return 0;
+}
+
+/* RoCE, whose GIDs are IP addresses: start to find the neighbour behind @path->dgid. Sets MTU and SL of the path. */
 int rust_helper_rdma_resolve_gid(const struct ib_gid_attr *from, struct sa_path_rec *path, struct rdma_dev_addr *addr,
 				 unsigned long timeout_ms,
 				 void (*found)(int status, struct sockaddr *src, struct rdma_dev_addr *addr,
@@ -57,6 +100,7 @@ int rust_helper_rdma_resolve_gid(const struct ib_gid_attr *from, struct sa_path_
 	if (!IS_ERR(ndev)) {
 		ifindex = ndev->ifindex;
 		path->mtu = iboe_get_mtu(ndev->mtu);
+		path->sl = sl_of(ndev, path->traffic_class);
 	}
 	rcu_read_unlock();
 	if (!ifindex || !path->mtu)

@@ -15,6 +15,9 @@ bool rust_helper_rdma_protocol_roce(const struct ib_device *dev, u32 port);
 bool rust_helper_rdma_uses_virt_dma(struct ib_device *dev);
 bool rust_helper_rdma_dma_pci_p2p_supported(struct ib_device *dev);
 bool rust_helper_rdma_port_has_af_ib(const struct ib_device *dev, u32 port);
+bool rust_helper_rdma_gid_in_net(const struct ib_gid_attr *attr, const struct net *net);
+void rust_helper_rdma_get_net(struct net *net);
+void rust_helper_rdma_put_net(struct net *net);
 int rust_helper_rdma_port_gids(const struct ib_device *dev, u32 port);
 int rust_helper_rdma_resolve_gid(const struct ib_gid_attr *from, struct sa_path_rec *path, struct rdma_dev_addr *addr,
 				 unsigned long timeout_ms,

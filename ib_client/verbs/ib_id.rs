@@ -15,6 +15,7 @@
 
 use super::{
     addr::{
+        HeldNet,
         IbAddr,
         Net,
         SockAddr, //
@@ -99,6 +100,9 @@ pub(super) struct IbId {
     /// Held during callbacks.
     #[pin]
     pub(super) handler: Mutex<()>,
+    /// Held while a request to a listener is made known, before the handler mutex of the new identifier.
+    #[pin]
+    requests: Mutex<()>,
     phase: Atomic<u32>,
     cm: Atomic<*mut bindings::ib_cm_id>,
     gid: UnsafeCell<Option<Gid>>,
@@ -112,6 +116,8 @@ pub(super) struct IbId {
     asked: Atomic<bool>,
     /// Name of the consumer.
     caller: Caller,
+    /// What `public` points to; looking for a neighbour changes that.
+    net: HeldNet,
 }
 
 const _: () = assert!(offset_of!(IbId, public) == 0);
@@ -157,6 +163,7 @@ pub(super) fn create(
         pin_init!(IbId {
             public: Opaque::new(public),
             handler <- new_mutex!((), "kfi::IbId"),
+            requests <- new_mutex!((), "kfi::IbId::requests"),
             phase: Atomic::new(phase::IDLE),
             cm: Atomic::new(null_mut()),
             gid: UnsafeCell::new(None),
@@ -167,6 +174,7 @@ pub(super) fn create(
             query: UnsafeCell::new((0, null_mut())),
             asked: Atomic::new(false),
             caller,
+            net: HeldNet::new(net),
         }),
         GFP_KERNEL,
     )?;
@@ -194,6 +202,8 @@ pub(super) unsafe fn destroy(raw: *mut bindings::rdma_cm_id) {
                 _ => (0, null_mut()),
             }
         };
+        // A listener's request that is with the consumer.
+        drop(this.requests.lock());
         if !query.1.is_null() {
             bindings::ib_sa_cancel_query(query.0, query.1);
         }
@@ -251,7 +261,7 @@ impl IbId {
         (!cm.is_null()).then_some(cm).ok_or(EINVAL)
     }
 
-    /// Gives it its place: a port, and both addresses. The caller keeps the device.
+    /// Gives it its place: a port, whose device stays as long as the identifier, and both addresses.
     ///
     /// # Safety
     ///
@@ -302,7 +312,7 @@ impl IbId {
     }
 
     /// See [`super::cm::CmId::resolve_route`]. The handler mutex is held.
-    pub(super) fn resolve_route(&self, tos: u8, timeout_ms: u32) -> Result {
+    pub(super) fn resolve_route(&self, tos: Option<u8>, timeout_ms: u32) -> Result {
         let (local, peer) = self.ends()?;
         // SAFETY: Written before the identifier is used.
         let gid = unsafe { &*self.gid.get() }.as_ref().ok_or(EINVAL)?;
@@ -313,8 +323,10 @@ impl IbId {
         path.dgid = gid::to_raw(&peer.gid);
         path.service_id = peer.service.to_be();
         path.pkey = peer.pkey.to_be();
-        path.flow_label = peer.flow.to_be();
-        path.traffic_class = tos;
+        // As in the header of IPv6: 4 bits, the traffic class, 20 bits of flow label.
+        path.flow_label = (local.flow & 0xf_ffff).to_be();
+        // CAST: Eight bits.
+        path.traffic_class = tos.unwrap_or((local.flow >> 20) as u8);
         path.reversible = 1;
         path.numb_path = 1;
         let asked = if gid.device().is_roce(gid.port()) {
@@ -436,11 +448,11 @@ impl IbId {
     /// See [`super::cm::CmId::connect`]. The handler mutex is held.
     pub(super) fn connect(&self, param: &bindings::rdma_conn_param) -> Result {
         let (_, peer) = self.ends()?;
+        let qp = self.qp()?;
         self.advance(phase::ROUTED, phase::CONNECT)?;
-        // SAFETY: There is a queue pair, which `CmId` has checked; the rest by the type invariant.
-        let (qp, path, gid) = unsafe {
+        // SAFETY: By the type invariant.
+        let (path, gid) = unsafe {
             (
-                &*(*self.raw()).qp,
                 self.path.get(),
                 (*self.gid.get()).as_ref().map_or(null(), Gid::as_raw),
             )
@@ -496,8 +508,7 @@ impl IbId {
             return Err(EINVAL);
         }
         self.set_ready(cm, Some(param))?;
-        // SAFETY: There is a queue pair, which `CmId` has checked.
-        let qp = unsafe { &*(*self.raw()).qp };
+        let qp = self.qp()?;
         let mut rep = bindings::ib_cm_rep_param {
             qp_num: qp.qp_num,
             starting_psn: self.psn,
@@ -512,6 +523,12 @@ impl IbId {
         };
         // SAFETY: As above; the private data is copied.
         to_result(unsafe { bindings::ib_send_cm_rep(cm, &mut rep) })
+    }
+
+    /// The queue pair, which is being made as long as there is none. The handler mutex is held.
+    fn qp(&self) -> Result<&bindings::ib_qp> {
+        // SAFETY: It is there as long as the identifier points to it, which is changed with the handler mutex held.
+        unsafe { (*self.raw()).qp.as_ref() }.ok_or(EINVAL)
     }
 
     /// Moves the queue pair from the initial state to the one in which it sends.
@@ -896,23 +913,30 @@ unsafe fn request(
         let req = &*(&raw const event.param).cast::<bindings::ib_cm_req_event_param>();
         (req, &*req.primary_path, &*listener.raw())
     };
+    let _requests = listener.requests.lock();
+    if listener.is_silent() {
+        return Err(errno::econnaborted());
+    }
     let (sgid, dgid) = (gid::bytes_of(&path.sgid), gid::bytes_of(&path.dgid));
     // SAFETY: Written before it listened.
     let here = unsafe { &*(&raw const at.route.addr.src_addr).cast::<SockAddr>() };
     let here = here.ib().ok_or(EINVAL)?;
-    // ib_cm listens at the whole device, and a partition is told by the path.
+    let pkey = u16::from_be(path.pkey);
+    // ib_cm listens at the whole device. The highest bit of a partition is that of members.
     if u32::from(req.port) != at.port_num
         || sgid != here.gid
+        || (pkey ^ here.pkey) & 0x7fff != 0
         || req.qp_type != bindings::ib_qp_type_IB_QPT_RC
     {
         return Err(EINVAL);
     }
-    // SAFETY: The namespace is there as long as the listener.
-    let net = unsafe { Net::from_raw(at.route.addr.dev_addr.net) };
-    // SAFETY: The device is there as long as the listener.
-    let device = unsafe { super::device::Device::from_raw(at.device) };
-    let pkey = u16::from_be(path.pkey);
-    let gid = device.find_gid(net, pkey, &sgid).ok_or(EINVAL)?;
+    // SAFETY: Written before it listened.
+    let gate = unsafe { &*listener.gid.get() }
+        .as_ref()
+        .ok_or(EINVAL)?
+        .gate();
+    let net = &listener.net;
+    let gid = Gid::find(gate, net, pkey, Some(at.port_num), &sgid).ok_or(ENODEV)?;
     let child = create(net, at.event_handler, at.context, listener.caller)?;
     // SAFETY: Made just now.
     let this = unsafe { &*child.as_ptr().cast::<IbId>() };

@@ -989,7 +989,8 @@ struct kfi_tls {
  * AF_IB is for ports of InfiniBand and RoCE: sib_addr is a GID, sib_pkey a partition, sib_sid with an sib_sid_mask of
  * all ones any service ID; everything in network order. Such a connection is made by the CM of InfiniBand, without what
  * rdma_cm adds to the private data, and its peer need not use kfi or rdma_cm. Of @src only sib_addr and sib_flowinfo
- * count; without @src, or with a GID of zero, it starts at a port in the subnet of @dst. Nothing but RDMA carries it.
+ * count, the latter for traffic class (without @tos) and flow label; without @src, or with a GID of zero, it starts at
+ * a port in the subnet of @dst. Over RoCE GIDs of IPv4 and of a link tell no subnet. Nothing but RDMA carries it.
  */
 struct kfi_resolve_attr {
 	struct net		*net;
@@ -1277,7 +1278,8 @@ int kfi_ep_addr(struct kfi_ep *ep, bool peer, struct sockaddr_storage *addr);
  * struct kfi_pep_attr - what kfi_pep_open() is asked for
  * @net: network namespace
  * @addr: address and port to listen on; the wildcard address listens on every device. With AF_IB, see struct
- *	kfi_resolve_attr, the GID of a port and a service ID; there is no wildcard, and a device has each ID once
+ *	kfi_resolve_attr, the GID and a partition of a port and a service ID; there is no wildcard, and a device has
+ *	each ID once
  * @backlog: connect requests waiting
  * @afonly: the wildcard address of IPv6 takes no IPv4 connections, and that of IPv4 can be listened on beside it.
  *	Without, it takes both; over RDMA unless net.ipv6.bindv6only says otherwise
@@ -1330,8 +1332,9 @@ struct kfi_pep *__kfi_pep_open(const struct kfi_pep_attr *attr, const char *owne
  *
  * Context: Process. Requests may arrive before this returns.
  * Return: the passive endpoint, for kfi_pep_close(); ERR_PTR: -EADDRINUSE, -EADDRNOTAVAIL, -ENODEV no provider or no
- * device has the address, -EINVAL a pointer is missing, the backlog is negative or the service ID is 0, -EAFNOSUPPORT
- * neither IPv4, IPv6 nor AF_IB, -EOPNOTSUPP unknown flag, -ENOMEM.
+ * device has the address, -EINVAL a pointer is missing, the backlog is negative, or the service ID is 0 or one that the
+ * InfiniBand CM gives away (first byte 2), -EAFNOSUPPORT neither IPv4, IPv6 nor AF_IB, -EOPNOTSUPP unknown flag,
+ * -ENOMEM.
  */
 #define kfi_pep_open(attr) __kfi_pep_open(attr, KBUILD_MODNAME)
 

@@ -166,6 +166,9 @@ fn ports_to_listen_at() {
         assert_eq!(check::listen_at(family, 0), Ok(()));
     }
     assert_eq!(check::listen_at(Family::Ib, 0), INVALID);
+    assert_eq!(check::listen_at(Family::Ib, 2 << 56), INVALID);
+    assert_eq!(check::listen_at(Family::Ib, 2 << 56 | 7), INVALID);
+    assert_eq!(check::listen_at(Family::Ib, 3 << 56), Ok(()));
     assert_eq!(check::listen_at(Family::Ib, u64::MAX), Ok(()));
 }
 
