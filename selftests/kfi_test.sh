@@ -21,4 +21,6 @@ said_by kfi_test "addr=$IP0" "src=$IP1" "${more[@]}"
 rc=$?
 ip link del w0
 unloaded kfi_test || echo "# kfi_test does not unload"
+# ib_cm.sh
+[ "${KFI_FAMILY:-4}" != ib ] || also || { echo "# a request for datagrams is not refused"; rc=1; }
 exit $((rc ? KSFT_FAIL : KSFT_PASS))

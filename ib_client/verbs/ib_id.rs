@@ -787,7 +787,12 @@ unsafe extern "C" fn cm_event(
 ) -> c_int {
     // SAFETY: By the function's contract: destruction waits for callbacks.
     let (this, event) = unsafe { (&*(*cm).context.cast::<IbId>(), &*event) };
-    if event.event == bindings::ib_cm_event_type_IB_CM_REQ_RECEIVED {
+    let is_request = event.event == bindings::ib_cm_event_type_IB_CM_REQ_RECEIVED;
+    if !is_request && cm != this.cm.load(Acquire) {
+        // Of a new ib_cm identifier, that somebody who wants to send datagrams gets at a listener. ib_cm refuses him.
+        return EINVAL.to_errno();
+    }
+    if is_request {
         // SAFETY: By the function's contract.
         return match unsafe { request(this, cm, event) } {
             Ok(()) => 0,
