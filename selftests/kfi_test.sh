@@ -17,8 +17,26 @@ if [ "${KFI_FAMILY:-4}" = 6 ]; then
 	IP0=fd00::1 IP1=fd00::2
 	ip addr add $IP0/64 dev v0 nodad && ip addr add $IP1/64 dev v1 nodad
 fi
+# Where the kernel can do that, posts and polls get no memory. As many refusals are left as there were, but for one that is
+# asked for.
+F=/sys/kernel/debug/failslab many=1000000
+starving() # on|off
+{
+	[ -e $F ] || return 0
+	if [ "$1" = on ]; then
+		echo N > $F/ignore-gfp-wait && echo Y > $F/task-filter && echo $many > $F/times && echo 100 > $F/probability
+	else
+		echo 0 > $F/probability
+		refused=$((many - $(cat $F/times)))
+		echo N > $F/task-filter && echo -1 > $F/times
+	fi
+}
+starving on
 said_by kfi_test "addr=$IP0" "src=$IP1" "${more[@]}"
 rc=$?
+refused=1
+starving off
+[ $refused = 1 ] || { echo "# posts and polls have asked for memory $((refused - 1)) times"; rc=1; }
 ip link del w0
 unloaded kfi_test || echo "# kfi_test does not unload"
 # ib_cm.sh

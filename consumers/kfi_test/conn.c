@@ -326,6 +326,7 @@ static void wait_done(struct kfi_ctx *ctx, struct kfi_comp *comp)
 	wait->order = atomic_inc_return(&completions);
 	wait->cpu = raw_smp_processor_id();
 	wait->hardirq = in_hardirq();
+	wait->noio = !(current_gfp_context(GFP_KERNEL) & __GFP_IO);
 	atomic_inc(&wait->count);
 	complete(&wait->done);
 }

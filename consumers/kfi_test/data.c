@@ -850,7 +850,31 @@ static int in_part_drain(void)
 	return with(KFI_POLL_WORKQUEUE, one_rma, in_part_drained) ?: with(KFI_POLL_DIRECT, one_rma, in_part_drained);
 }
 
+static int starve(void)
+{
+	void *memory = NULL;
+
+	kfi_test_starve(true);
+	memory = kmalloc(64, GFP_KERNEL);
+	kfi_test_starve(false);
+	kfree(memory);
+	return memory ? KFI_SKIP : 0;
+}
+
+/* Whoever moves the bytes is on the way to a disk, too, and so is whoever hears of it. */
+static int noio_in(struct fixture *f)
+{
+	int ret = message(f);
+
+	return ret ?: kfi_expect(f->tx.noio, true) && kfi_expect(f->rx.noio, true) ? 0 : -EBADMSG;
+}
+
+/* Over RDMA there is nobody: the device moves them. */
+static int noio(void) { return kfi_test_tcp() ? with(KFI_POLL_SOFTIRQ, NULL, noio_in) : KFI_SKIP; }
+
 const struct kfi_case kfi_data_cases[] = {
+	{ "memory: posts and polls of these tests get none", starve },
+	{ "memory: what moves bytes causes no I/O for it", noio },
 	{ "message: softirq", message_softirq },
 	{ "message: workqueue", message_workqueue },
 	{ "message: unbound workqueue", message_unbound },

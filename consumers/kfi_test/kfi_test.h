@@ -9,6 +9,8 @@
 
 #include <linux/atomic.h>
 #include <linux/completion.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <kfi/kfi.h>
 #include "expect.h"
@@ -78,6 +80,7 @@ struct kfi_buf {
  * @order: its place among all completions of the test
  * @cpu: where the callback has run
  * @hardirq: it has run in one
+ * @noio: what it allocates causes no I/O
  */
 struct kfi_wait {
 	struct kfi_ctx		ctx;
@@ -87,6 +90,7 @@ struct kfi_wait {
 	u32			order;
 	unsigned int		cpu;
 	bool			hardirq;
+	bool			noio;
 };
 
 /**
@@ -168,6 +172,40 @@ struct kfi_pair {
 };
 
 #define KFI_DEPTH	16
+
+/* From here on this task gets no memory, if selftests/kfi_test.sh has arranged for that. */
+static inline void kfi_test_starve(bool starve)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	current->make_it_fail = starve;
+#endif
+}
+
+/*
+ * A call that waits for no memory, as it may be on the way to the disk where memory is to be written: it allocates
+ * none, and takes no lock under which somebody else waits for some.
+ */
+#define kfi_test_starved(call)				\
+({							\
+	/* Nobody reclaims in an interrupt. */		\
+	bool __reclaim = in_task() && !irqs_disabled();	\
+	typeof(call) __ret;				\
+							\
+	if (__reclaim)					\
+		fs_reclaim_acquire(GFP_KERNEL);		\
+	kfi_test_starve(true);				\
+	__ret = (call);					\
+	kfi_test_starve(false);				\
+	if (__reclaim)					\
+		fs_reclaim_release(GFP_KERNEL);		\
+	__ret;						\
+})
+
+/* All posts and polls of the tests are such calls. */
+#define kfi_ep_post(...)	kfi_test_starved(kfi_ep_post(__VA_ARGS__))
+#define kfi_ep_recv(...)	kfi_test_starved(kfi_ep_recv(__VA_ARGS__))
+#define kfi_srx_recv(...)	kfi_test_starved(kfi_srx_recv(__VA_ARGS__))
+#define kfi_cq_poll(...)	kfi_test_starved(kfi_cq_poll(__VA_ARGS__))
 
 int kfi_test_wait(struct completion *done);
 
