@@ -129,6 +129,23 @@ killed_server()
 		{ cat /tmp/perf.result; return 1; }
 	server tcp 64
 }
+# A client that was sent to the port that consumers share, where it names none of them, or to one at which nobody listens: it ends
+# with an error, and the kernel's side takes the next one.
+astray()
+{
+	local port helper
+
+	perf_serve kfi provider=tcp || return
+	for port in 20077 9300; do
+		rm -f /tmp/helper.out
+		"$KFI_SELFTESTS/interop.py" serve $IP0 $port > /tmp/helper.out 2>&1 &
+		helper=$!
+		wait_until grep -q listening /tmp/helper.out || return
+		timeout $((20 * KFI_SCALE)) fi_pingpong -p tcp -e msg -I 10 -S 64 $IP0 > /tmp/fi.out 2>&1
+		[ $? -lt 124 ] && ! wait $helper || { cat /tmp/fi.out /tmp/helper.out; return 1; }
+	done
+	[ "$(perf_value connected $PERF/server-kfi/result)" = 0 ] && perf_end && client tcp 64
+}
 setup_tcp() { veth_up && modprobe kfi tcp=1 && modprobe kfi_perf; }
 # Built in, where there is no module.
 user_verbs() { modprobe -qa rdma_ucm ib_uverbs; wait_until test -e /dev/infiniband/rdma_cm; }
@@ -136,12 +153,13 @@ setup_verbs() { KFI_DEVICE=rxe ports_up && modprobe kfi tcp=1 && modprobe kfi_ve
 
 : > /tmp/report
 ktap_print_header
-ktap_set_plan 11
+ktap_set_plan 12
 ktap_here "a veth pair" setup_tcp || ktap_finished
 ktap_test "tcp: fi_pingpong as client" all client tcp
 ktap_test "tcp: fi_pingpong as server" all server tcp
 ktap_test "tcp: fi_pingpong as client, over IPv6" over_ipv6 all client tcp
 ktap_test "tcp: a port of its own between kfi peers" own_port
+ktap_test "tcp: clients at the wrong port" astray
 ktap_test "tcp: a client that is killed" killed_client
 ktap_test "tcp: a server that is killed" killed_server
 [ -n "$KFI_LONG$KFI_SHOW" ] && itself tcp
