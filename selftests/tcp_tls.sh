@@ -6,10 +6,11 @@
 . "$(dirname "$0")/tlshd.sh"
 
 need_module kfi_perf tls
-for program in tlshd openssl python3; do
+for program in tlshd openssl python3 keyctl; do
 	command -v $program > /dev/null || ktap_skip_all "no $program"
 done
 few=$((KFI_SCALE > 1 ? 20 : 100))
+EACCES=-13 ESRCH=-3 ETIMEDOUT=-110 ECONNREFUSED=-111
 NAME=kfi-server.test
 
 authority() # NAME
@@ -29,7 +30,8 @@ certificates()
 	mkdir -p $D && authority ca && authority stranger && certificate $NAME ca && certificate client.test ca &&
 		certificate other.test stranger && chmod 600 $D/*.key
 }
-# agent CLIENT AUTHORITY: tlshd, which shows that certificate as client and trusts that authority.
+# agent CLIENT AUTHORITY [SERVER]: tlshd, which as client shows that certificate and trusts that authority, and shows this one as
+# server.
 agent()
 {
 	cat > $D/conf <<-C
@@ -44,8 +46,8 @@ agent()
 	x509.private_key=$D/$1.key
 	[authenticate.server]
 	x509.truststore=$D/ca.pem
-	x509.certificate=$D/$NAME.pem
-	x509.private_key=$D/$NAME.key
+	x509.certificate=$D/${3:-$NAME}.pem
+	x509.private_key=$D/${3:-$NAME}.key
 	C
 	agent_start
 }
@@ -128,7 +130,8 @@ beside()
 }
 no_tls_there()
 {
-	perf_set server-kfi run=0 && refused secure addr=$IP0:7006
+	# That is what tlshd says of a peer that closes within the handshake.
+	perf_set server-kfi run=0 && refused $ETIMEDOUT secure addr=$IP0:7006
 	local rc=$?
 	perf_set server-kfi run=1 && rmdir $PERF/plain && return $rc
 }
@@ -181,21 +184,56 @@ over_ipv6()
 	for loop in pingpong read write; do
 		checked secure "${six[@]}" loop=$loop size=16385 depth=4 iterations=$few || return
 	done
-	refused client "${six[@]}" && refused secure "${six[@]}" tls_name=somebody.test
+	refused $ECONNREFUSED client "${six[@]}" && refused $EACCES secure "${six[@]}" tls_name=somebody.test && perf_stop server-tcp
+}
+# in_keyring NAME: prints what tls= wants of a new keyring with that certificate and its key.
+in_keyring()
+{
+	local ring cert key
+
+	openssl x509 -in $D/"$1".pem -outform DER -out $D/"$1".cert.der && openssl pkey -in $D/"$1".key -outform DER -out $D/"$1".key.der &&
+		ring=$(keyctl newring "kfi-$1" @u) && cert=$(keyctl padd user "$1.cert" "$ring" < $D/"$1".cert.der) &&
+		key=$(keyctl padd user "$1.key" "$ring" < $D/"$1".key.der) || return
+	# Not the processes of this session alone.
+	for serial in $ring $cert $key; do keyctl setperm "$serial" 0x3f3f0000 || return; done
+	echo "keys:$ring:$cert:$key"
+}
+keyrings_end() { for ring in $(keyctl rlist @u); do keyctl unlink "$ring" @u; done; }
+serve_with() { perf_set server-kfi run=0 && perf_set server-kfi tls="$1" run=1; }
+# The certificates of the agent's configuration are not trusted by the other side.
+of_the_keyring()
+{
+	local server client other
+
+	server=$(in_keyring $NAME) && client=$(in_keyring client.test) && other=$(in_keyring other.test) && agent other.test ca other.test &&
+		serve_with "$server" || return
+	for loop in pingpong write; do
+		checked client tls="$client" tls_name=$NAME loop=$loop size=16385 depth=4 iterations=$few || return
+	done
+	refused client tls="$other" tls_name=$NAME && refused secure
+	local rc=$?
+	serve_with x509 && agent client.test ca && again && keyrings_end && return $rc
 }
 again() { checked secure loop=pingpong iterations=$few; }
+authorities()
+{
+	# The server refuses behind the handshake, and closes; what that ends the client with is not always the same.
+	agent other.test ca && refused secure && agent client.test stranger && refused $EACCES secure && agent client.test ca &&
+		again
+}
+no_tlshd() { no_agent && refused $ESRCH secure && agent client.test ca && again; }
 unload() { perf_end && unloaded kfi_perf && unloaded kfi; }
 
 ktap_print_header
-ktap_set_plan 21
+ktap_set_plan 22
 ktap_here "certificates, tlshd, a server that requires TLS" setup || { cat $D/log /tmp/ktap.out; ktap_finished; }
 for what in pingpong rate read write; do
 	ktap_test "$what, all sizes" sizes $what
 done
 ktap_test "nothing is sent without copying it" lends 0 checked secure loop=write size=65536 depth=4 iterations=$few
 ktap_here "the sockets have TLS 1.3 on both sides" encrypted
-ktap_test "without TLS: refused" refused client
-ktap_test "a name that the certificate does not have: refused" refused secure tls_name=somebody.test
+ktap_test "without TLS: refused" refused $ECONNREFUSED client
+ktap_test "a name that the certificate does not have: refused" refused $EACCES secure tls_name=somebody.test
 ktap_here "servers that go away under load" server_goes
 ktap_here "clients that go away under load" client_goes
 ktap_here "connections killed under load" killed
@@ -205,9 +243,9 @@ ktap_test "nobody on the port has keys: refused" no_tls_there
 ktap_test "a peer that shows no certificate: refused" eval 'answered client.test && ! answered && again'
 ktap_test "IPv6: taken with the right certificate, refused without" over_ipv6
 ktap_test "garbage and silence instead of a handshake" garbage
-ktap_here "an authority that the server does not trust, and the other way round" eval \
-	'agent other.test ca && refused secure && agent client.test stranger && refused secure && agent client.test ca && again'
-ktap_here "no tlshd: refused" eval 'no_agent && refused secure && agent client.test ca && again'
+ktap_here "an authority that the server does not trust, and the other way round" authorities
+ktap_here "certificates and keys of a keyring" of_the_keyring
+ktap_here "no tlshd: refused" no_tlshd
 ktap_test "servers end, modules unload" unload
 no_agent
 ktap_finished

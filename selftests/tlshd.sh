@@ -30,11 +30,14 @@ checked()
 		[ "$(perf_value errors)" = 0 ] && [ "$(perf_value posted)" = "$(perf_value completed)" ] ||
 		{ cat /tmp/perf.result >&2; return 1; }
 }
-# refused COMMAND...: no connection is made, and everything that was posted comes back.
+# refused [ERRNO] COMMAND...: no connection is made, with this error, and everything that was posted comes back.
 refused()
 {
+	local errno=
+	[[ $1 != -* ]] || { errno=$1; shift; }
+
 	! "$@" 2> /dev/null || return
 	cat /tmp/perf.result
-	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value connected)" = 0 ] &&
+	[ "$(perf_value error)" -lt 0 ] && [ "$(perf_value error)" = "${errno:-$(perf_value error)}" ] && [ "$(perf_value connected)" = 0 ] &&
 		[ "$(perf_value posted)" = "$(perf_value completed)" ]
 }

@@ -14,7 +14,13 @@ use kernel::{
 pub struct Tls<'a> {
     /// Active side: the name that the peer's certificate has to have; without it, that of its address.
     pub peername: Option<&'a CStr>,
-    /// Serial number of a pre-shared key; 0: certificates, those of the handshake agent's configuration.
+    /// Serial number of the keyring where the handshake agent finds the keys below; 0: where it looks anyway.
+    pub keyring: i32,
+    /// Serial number of our certificate; 0: that of the agent's configuration.
+    pub cert: i32,
+    /// Serial number of our private key; 0: as above.
+    pub privkey: i32,
+    /// Serial number of a pre-shared key; 0: certificates.
     pub psk: i32,
 }
 
@@ -25,8 +31,10 @@ impl<'a> Raw<'a> {
     pub(super) fn new(tls: Option<Tls<'a>>) -> Self {
         let raw = tls.map(|tls| bindings::kfi_tls {
             peername: tls.peername.map_or(core::ptr::null(), CStr::as_char_ptr),
+            keyring: tls.keyring,
+            cert: tls.cert,
+            privkey: tls.privkey,
             psk: tls.psk,
-            ..Default::default()
         });
         Self(raw, PhantomData)
     }

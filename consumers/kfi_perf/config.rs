@@ -335,8 +335,15 @@ fn security(page: &[u8]) -> Result<Security> {
         "none" => Ok(Security::None),
         "x509" => Ok(Security::X509),
         text => {
-            let serial = text.strip_prefix("psk:").ok_or(EINVAL)?;
-            Ok(Security::Psk(serial.parse().map_err(|_| EINVAL)?))
+            let (kind, serials) = text.split_once(':').ok_or(EINVAL)?;
+            let mut serials = serials.split(':').map(|serial| serial.parse().ok());
+            let mut next = || serials.next().flatten().ok_or(EINVAL);
+            let security = match kind {
+                "keys" => Security::Keys(next()?, next()?, next()?),
+                "psk" => Security::Psk(next()?),
+                _ => return Err(EINVAL),
+            };
+            serials.next().map_or(Ok(security), |_| Err(EINVAL))
         }
     }
 }

@@ -81,8 +81,10 @@ pub enum Role {
 pub enum Security {
     /// Not at all.
     None,
-    /// With certificates.
+    /// With certificates, those of the handshake agent's configuration.
     X509,
+    /// With certificates: serial numbers of a keyring, and of our certificate and private key in it.
+    Keys(i32, i32, i32),
     /// With the pre-shared key of that serial number.
     Psk(i32),
 }
@@ -184,13 +186,17 @@ impl Params {
 
     /// The keys for TLS, if it is to be used.
     pub fn tls(&self) -> Option<Tls<'_>> {
-        let psk = match self.tls {
+        let (keyring, cert, privkey, psk) = match self.tls {
             Security::None => return None,
-            Security::X509 => 0,
-            Security::Psk(serial) => serial,
+            Security::X509 => (0, 0, 0, 0),
+            Security::Keys(keyring, cert, privkey) => (keyring, cert, privkey, 0),
+            Security::Psk(serial) => (0, 0, 0, serial),
         };
         Some(Tls {
             peername: named(&self.tls_name),
+            keyring,
+            cert,
+            privkey,
             psk,
         })
     }

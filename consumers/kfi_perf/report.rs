@@ -57,6 +57,7 @@ impl fmt::Display for Tls {
         match self.0 {
             Security::None => f.write_str("none"),
             Security::X509 => f.write_str("x509"),
+            Security::Keys(keyring, cert, privkey) => write!(f, "keys:{keyring}:{cert}:{privkey}"),
             Security::Psk(serial) => write!(f, "psk:{serial}"),
         }
     }
