@@ -378,7 +378,7 @@ static int addresses(void)
 	ib = (struct sockaddr_ib *)&pair->request->src;
 	ok &= kfi_expect(!memcmp(ib, to, sizeof(*ib)), true);
 	ib = (struct sockaddr_ib *)&pair->request->dst;
-	ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey, to->sib_pkey);
+	ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey == to->sib_pkey, true);
 	ok &= kfi_expect(!memcmp(&ib->sib_addr, &from->sib_addr, 16), true);
 	ret = kfi_pair_accept(pair, NULL, 0);
 	if (ret)
@@ -390,9 +390,9 @@ static int addresses(void)
 
 		ib = (struct sockaddr_ib *)&got;
 		ok &= kfi_expect(kfi_ep_addr(passive ? pair->p.ep : pair->a.ep, peer, &got), 0);
-		ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey, to->sib_pkey);
+		ok &= kfi_expect(ib->sib_family, AF_IB) && kfi_expect(ib->sib_pkey == to->sib_pkey, true);
 		ok &= kfi_expect(!memcmp(&ib->sib_addr, listener ? &to->sib_addr : &from->sib_addr, 16), true);
-		ok &= kfi_expect(ib->sib_sid, listener ? to->sib_sid : 0);
+		ok &= kfi_expect(ib->sib_sid == (listener ? to->sib_sid : 0), true);
 	}
 	ret = ok ? 0 : -EBADMSG;
 out:
