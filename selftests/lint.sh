@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Form: formatting, clippy with the kernel's lints, checkpatch, sparse, kernel-doc, shellcheck, unsafe code. All of it is silent.
-# kfi-test: kernels=host limit=600 order=2
+# kfi-test: kernels=host limit=1200 order=2
 cd "$(dirname "$0")/.." || exit 1
 # shellcheck source=selftests/lib.sh
 . selftests/lib.sh
