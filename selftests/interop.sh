@@ -39,8 +39,7 @@ client()
 	cat $PERF/pingpong/result > /tmp/perf.result
 	[ $rc -eq 0 ] && sound /tmp/perf.result "" && [ "$(perf_value ops)" = "$n" ] &&
 		[ "$(perf_value connected)" = 1 ] || rc=1
-	echo 0 > $PERF/pingpong/run
-	rmdir $PERF/pingpong || rc=1
+	perf_stop pingpong || rc=1
 	[ $rc -eq 0 ] || cat /tmp/helper.out /tmp/fi.out /tmp/perf.result
 	report "$provider${family:+ $family}: fi_pingpong -> kernel" /tmp/fi.out
 	return $rc
@@ -92,8 +91,7 @@ own_port()
 	! { mkdir $PERF/other && perf_set other role=server addr=$IP0:$PORT provider=tcp own_port=1 run=1; } 2> /dev/null ||
 		{ echo "two listen on one port"; return 1; }
 	rmdir $PERF/other
-	echo 0 > $PERF/own/run
-	rmdir $PERF/own
+	perf_stop own
 }
 # killed_client, killed_server: fi_pingpong goes without a word; the kernel's side ends, and takes the next one.
 sends() { [ "$(perf_value ops $PERF/pingpong/result)" -gt 100 ]; }
@@ -108,8 +106,7 @@ killed_client()
 	fi_pingpong -p tcp -e msg -I 100000000 -S 4096 $IP0 > /dev/null 2>&1 &
 	wait_until sends && kill -9 $! && wait_until ended || return
 	wait
-	echo 0 > $PERF/pingpong/run
-	rmdir $PERF/pingpong && client tcp 64
+	perf_stop pingpong && client tcp 64
 }
 killed_server()
 {
