@@ -60,8 +60,7 @@ impl HeldNet {
     pub fn new(net: &Net) -> Self {
         // SAFETY: The namespace is there.
         unsafe { bindings::rdma_get_net(net.as_raw()) };
-        // SAFETY: The address of a reference.
-        Self(unsafe { NonNull::new_unchecked(net.as_raw()) })
+        Self(NonNull::from(net).cast())
     }
 }
 

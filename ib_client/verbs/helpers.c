@@ -31,7 +31,7 @@ bool rust_helper_rdma_port_has_af_ib(const struct ib_device *dev, u32 port)
 bool rust_helper_rdma_gid_in_net(const struct ib_gid_attr *attr, const struct net *net)
 {
 	struct net_device *ndev;
-	bool in = true;
+	bool in;
 
 	if (!rdma_protocol_roce(attr->device, attr->port_num))
 		return true;
